@@ -1,0 +1,1 @@
+"""Files the pack ships, files users bring, and reading both safely."""
