@@ -1,0 +1,56 @@
+# make demo   pictures in output/demo from six sentences          make test       the fast tests (below ten minutes on two cores)
+# make bench  speed ratios, written to benchmarks/results.md      make test-slow  long proofs
+# Every target makes the virtual environment it needs. TORCH chooses the build, for example a small CPU build:
+#   make demo TORCH="torch==2.13.0 --index-url https://download.pytorch.org/whl/cpu"
+
+PYTHON ?= python3
+VENV   ?= .venv
+TORCH  ?= torch==2.13.0
+DATA   ?= ../shared/data/text_pose
+OUT    ?= output/demo
+PY     := $(VENV)/bin/python
+PIP    := $(PY) -m pip install --quiet --disable-pip-version-check
+export OMP_WAIT_POLICY ?= PASSIVE
+
+.PHONY: demo test test-slow bench lint format train-pose-prior train-text-to-pose clean
+
+$(VENV)/.demo-ready: requirements.txt pyproject.toml
+	test -x $(PY) || $(PYTHON) -m venv $(VENV)
+	$(PY) -c "import torch" 2>/dev/null || $(PIP) $(TORCH)
+	$(PIP) -r requirements.txt
+	$(PIP) --no-deps --editable .
+	touch $@
+
+# The reference engines go in without their dependencies: pyrender pins a PyOpenGL that breaks ComfyUI.
+$(VENV)/.test-ready: $(VENV)/.demo-ready requirements-reference.txt
+	$(PIP) --no-deps -r requirements-reference.txt
+	$(PIP) --editable ".[test]"
+	touch $@
+
+demo: $(VENV)/.demo-ready
+	$(PY) -m contrapposto demo --out $(OUT)
+
+test: $(VENV)/.test-ready lint
+	$(PY) -m pytest -m "not slow"
+
+test-slow: $(VENV)/.test-ready
+	$(PY) -m pytest -m slow
+
+bench: $(VENV)/.test-ready
+	$(PY) -m benchmarks
+
+lint: $(VENV)/.test-ready
+	$(VENV)/bin/ruff check .
+	$(PY) scripts/check_imports.py
+
+format: $(VENV)/.test-ready
+	$(VENV)/bin/ruff check --fix .
+
+train-pose-prior: $(VENV)/.demo-ready
+	$(PY) -m contrapposto.models.training.train_pose_prior --data $(DATA)
+
+train-text-to-pose: $(VENV)/.demo-ready
+	$(PY) -m contrapposto.models.training.train_text_to_pose --data $(DATA)
+
+clean:
+	rm -rf build dist *.egg-info .pytest_cache .ruff_cache
