@@ -1,0 +1,58 @@
+"""ComfyUI's pictures and key points <-> the library's types. Everything stays on the device it is on."""
+
+from __future__ import annotations
+
+import torch
+from comfy_api.v0_0_2 import ui
+
+from ..models.bodies.body import load_body_model, pose_body
+from ..models.types import BodyPose
+
+PREVIEW_ROWS = 16  # a preview of a long motion would cost more than its rendering
+
+
+def image_to_rgb(image):
+    """Returns (B, H, W, 3) from an IMAGE, whose alpha channel, if any, is dropped."""
+    return image[..., :3]
+
+
+def mask_to_bhw(mask):
+    """Returns (B, H, W) from a MASK, which may come without its batch axis; None stays None."""
+    return mask[None] if mask is not None and mask.ndim == 2 else mask
+
+
+def keypoints_to_pose_keypoint(keypoints):
+    """Returns Keypoints as POSE_KEYPOINT: one OpenPose dict per row, absolute pixels, one person each.
+
+    A point that is not there is written (0, 0, 0), as OpenPose does.
+    """
+    scores = keypoints.scores[..., None]
+    triples = torch.cat([keypoints.keypoints_2d, scores], dim=-1)
+    triples = torch.where(scores > 0, triples, torch.zeros_like(triples))
+    return [
+        {
+            "canvas_width": keypoints.width,
+            "canvas_height": keypoints.height,
+            "people": [{"pose_keypoints_2d": row.flatten().tolist()}],
+        }
+        for row in triples.cpu()
+    ]
+
+
+def figure_on(device, figure, body_model=None):
+    """Returns a Figure on ``device`` from a figure socket: poses are put on the body model, a posed avatar is one."""
+    if isinstance(figure, BodyPose):
+        model = body_model if body_model is not None else load_body_model()
+        return pose_body(model.to(device), figure.to(device))
+    return figure.to(device)
+
+
+def preview_render(render):
+    """Returns the node preview of a Render: its first rows with a transparent background."""
+    rgba = torch.cat([render.rgb, render.alpha[..., None]], dim=-1)
+    return ui.PreviewImage(rgba[:PREVIEW_ROWS])
+
+
+def preview_image(image):
+    """Returns the node preview of an IMAGE: its first rows."""
+    return ui.PreviewImage(image[:PREVIEW_ROWS])

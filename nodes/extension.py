@@ -1,0 +1,37 @@
+"""Every node of the pack, in the order of a graph. Read this first."""
+
+from __future__ import annotations
+
+from comfy_api.v0_0_2 import ComfyExtension
+
+from . import avatar, host, personalize, pose, render
+
+NODES = [
+    # pose: words, numbers and priors -> BODY_POSE
+    pose.LoadTextToPose,
+    pose.TextToPose,
+    pose.LoadPosePrior,
+    pose.VPoserDecode,
+    pose.VPoserEncode,
+    pose.RegularisePose,
+    # avatar: whom the pose moves
+    avatar.LoadBodyModel,
+    avatar.LoadAvatar,
+    avatar.RetargetPose,
+    # render: a camera, and the pictures it takes
+    render.FrameBody,
+    render.RenderGrayBody,
+    render.RenderAvatar,
+    render.RenderDepth,
+    render.RenderPoseMap,
+    # personalization: the avatar inside a scene
+    personalize.PasteAvatarBack,
+]
+
+
+class ContrappostoExtension(ComfyExtension):
+    """What ComfyUI's loader asks for."""
+
+    async def get_node_list(self):
+        host.register_model_folders()
+        return NODES

@@ -1,0 +1,126 @@
+"""What we take from ComfyUI: its devices, its memory manager, its model folders, its progress bar and its stop button."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import comfy.model_management
+import comfy.model_patcher
+import comfy.utils
+import folder_paths
+import torch
+
+from ..models.assets import search
+from ..models.checks import InputError
+
+# Kind of file -> folders below ComfyUI's models folder. The first is ours, the others are where people have such files already.
+MODEL_FOLDERS = {
+    "body_models": ("body_models", "smpl", "smplx"),
+    "pose_priors": ("pose_priors", "vposer"),
+    "text_to_pose": ("text_to_pose",),
+    "avatars": ("avatars",),
+}
+BUNDLED_SUFFIX = " (bundled)"
+
+
+def register_model_folders():
+    """Tells ComfyUI our folders below ``models/``, so that extra_model_paths.yaml can point them elsewhere."""
+    for folders in MODEL_FOLDERS.values():
+        for folder in folders:
+            folder_paths.add_model_folder_path(folder, str(Path(folder_paths.models_dir) / folder))
+
+
+def file_choices(kind, bundled_name):
+    """Returns the entries of a file drop-down: the bundled default first, then the user's files, looked up anew each time."""
+    _share_folders(kind)
+    return [bundled_name + BUNDLED_SUFFIX, *search.list_files(kind)]
+
+
+def choice_to_source(kind, choice):
+    """Returns what the library's loaders take: None for the bundled default, else the file's path.
+
+    Raises:
+        InputError: the file is gone.
+    """
+    if choice.endswith(BUNDLED_SUFFIX):
+        return None
+    _share_folders(kind)
+    return search.find_file(kind, choice)
+
+
+def explain_missing(kind, choice, bundled_name):
+    """Returns True when the choice can be loaded, else the sentence that ComfyUI shows on the node. None (a linked input) passes."""
+    if choice is None or choice in file_choices(kind, bundled_name):
+        return True
+    places = ", ".join(str(path) for path in search.search_paths(kind))
+    return str(
+        InputError(
+            "file",
+            choice,
+            "was not found",
+            f"Put it into one of: {places}; or choose {bundled_name + BUNDLED_SUFFIX!r}.",
+        )
+    )
+
+
+def choice_fingerprint(kind, choice):
+    """Returns a value that changes when the chosen file changes on disk, so that ComfyUI's cache notices a replaced file."""
+    try:
+        source = choice_to_source(kind, choice) if choice else None
+    except InputError:
+        return "missing"
+    return "bundled" if source is None else f"{source.stat().st_mtime_ns}:{source.stat().st_size}"
+
+
+def _share_folders(kind):
+    for folder in MODEL_FOLDERS[kind]:
+        for path in folder_paths.get_folder_paths(folder):
+            search.add_search_path(kind, path)
+
+
+def compute_device():
+    """Returns the device that heavy tensor work runs on."""
+    return comfy.model_management.get_torch_device()
+
+
+def to_intermediate(value):
+    """Returns a tensor, or one of our dataclasses, on the device where ComfyUI keeps what flows between nodes."""
+    return value.to(comfy.model_management.intermediate_device())
+
+
+class HostedNetwork:
+    """A library object with weights, in the care of ComfyUI's memory manager: on the GPU while used, in RAM otherwise."""
+
+    def __init__(self, owner, *networks):
+        """
+        Args:
+            owner: the library object that the nodes hand back to the library.
+            networks: the torch modules inside it whose weights are to be moved.
+        """
+        self.owner = owner
+        # A holder of our own, because the patcher writes its bookkeeping onto the module that it is given.
+        self.patcher = comfy.model_patcher.ModelPatcher(
+            torch.nn.ModuleList(networks),
+            load_device=comfy.model_management.get_torch_device(),
+            offload_device=comfy.model_management.unet_offload_device(),
+        )
+
+    def ready(self):
+        """Returns the library object with its weights on ``self.device``."""
+        comfy.model_management.load_models_gpu([self.patcher])
+        return self.owner
+
+    @property
+    def device(self):
+        return self.patcher.load_device
+
+
+def progress():
+    """Returns a ``report(done, total)`` that moves the node's progress bar, and stops the node when the user pressed stop."""
+    bar = comfy.utils.ProgressBar(1)
+
+    def report(done, total):
+        comfy.model_management.throw_exception_if_processing_interrupted()
+        bar.update_absolute(done, total)
+
+    return report

@@ -1,0 +1,256 @@
+"""A camera for bodies and avatars, and the pictures it takes."""
+
+from __future__ import annotations
+
+import math
+
+from comfy_api.v0_0_2 import io
+
+from ..models.render.camera import frame_figure
+from ..models.render.depth import depth_to_image
+from ..models.render.engine import ENGINES, render_figure
+from ..models.render.pose_map import draw_pose_map, project_keypoints
+from . import convert, host, sockets
+from .sockets import declare
+
+SIZE_MAX = 8192
+MASK_TOOLTIP = "1 where the figure is, 0 elsewhere, soft on its outline."
+
+
+class FrameBody(io.ComfyNode):
+    """A camera that sees the whole figure."""
+
+    @classmethod
+    def define_schema(cls):
+        return declare(
+            io.Schema,
+            node_id="ContrappostoFrameBody",
+            display_name="Frame Body",
+            category="contrapposto/render",
+            description="Places a camera so that the whole figure is in the picture, whatever the pose.",
+            search_aliases=["camera", "fit view"],
+            inputs=[
+                sockets.figure_input(),
+                io.Int.Input(
+                    "width", default=768, min=16, max=SIZE_MAX, step=8, tooltip="Picture width in pixels (16 to 8192)."
+                ),
+                io.Int.Input(
+                    "height",
+                    default=768,
+                    min=16,
+                    max=SIZE_MAX,
+                    step=8,
+                    tooltip="Picture height in pixels (16 to 8192).",
+                ),
+                io.Float.Input(
+                    "yaw",
+                    default=0.0,
+                    min=-180.0,
+                    max=180.0,
+                    step=1.0,
+                    tooltip="Walk around the figure, degrees (-180 to 180). 0 sees its front, 90 its left side.",
+                ),
+                io.Float.Input(
+                    "pitch",
+                    default=0.0,
+                    min=-89.0,
+                    max=89.0,
+                    step=1.0,
+                    tooltip="Raise the camera, degrees (-89 to 89). Above 0 looks down on the figure.",
+                ),
+                declare(
+                    io.Float.Input,
+                    "field_of_view",
+                    default=40.0,
+                    min=5.0,
+                    max=120.0,
+                    step=1.0,
+                    advanced=True,
+                    tooltip="Vertical opening angle, degrees (5 to 120). Small is like a long lens: flatter.",
+                ),
+                declare(
+                    io.Float.Input,
+                    "margin",
+                    default=0.08,
+                    min=0.0,
+                    max=0.45,
+                    step=0.01,
+                    advanced=True,
+                    tooltip="Free border on each side, as a part of the picture (0 to 0.45).",
+                ),
+                declare(
+                    io.Boolean.Input,
+                    "one_camera",
+                    default=False,
+                    advanced=True,
+                    tooltip="On: one camera for all rows, as a film needs. Off: each row is framed on its own.",
+                ),
+                io.Image.Input(
+                    "background",
+                    optional=True,
+                    tooltip="The picture the figure will be pasted on. Connected, it sets the size, and width and height are ignored.",
+                ),
+                sockets.body_model_input("The body that poses are drawn with; unused for an avatar."),
+            ],
+            outputs=[sockets.BodyCamera.Output(display_name="camera")],
+        )
+
+    @classmethod
+    def execute(
+        cls, figure, width, height, yaw, pitch, field_of_view, margin, one_camera, background=None, body_model=None
+    ):
+        if background is not None:
+            height, width = background.shape[1:3]
+        camera = frame_figure(
+            convert.figure_on(host.compute_device(), figure, body_model),
+            width,
+            height,
+            yaw=math.radians(yaw),
+            pitch=math.radians(pitch),
+            fov=math.radians(field_of_view),
+            margin=margin,
+            shared=one_camera,
+        )
+        return io.NodeOutput(host.to_intermediate(camera))
+
+
+class RenderGrayBody(io.ComfyNode):
+    """The figure as a plain gray body."""
+
+    @classmethod
+    def define_schema(cls):
+        return _render_schema(
+            "RenderGrayBody",
+            "Render Gray Body",
+            "Draws the plain gray body: the pose and shape without any look, as guidance for image models.",
+            [
+                sockets.figure_input(),
+                sockets.camera_input(),
+                sockets.body_model_input("The body that poses are drawn with."),
+            ],
+        )
+
+    @classmethod
+    def execute(cls, figure, camera, engine, body_model=None):
+        return _render_output(_draw(figure, camera, "gray", engine, body_model))
+
+
+class RenderAvatar(io.ComfyNode):
+    """The avatar in its own colours."""
+
+    @classmethod
+    def define_schema(cls):
+        return _render_schema(
+            "RenderAvatar",
+            "Render Avatar",
+            "Draws the posed avatar in its own colours, with a soft outline.",
+            [
+                sockets.PosedAvatar.Input("posed_avatar", tooltip="From Retarget Pose. One picture per row."),
+                sockets.camera_input(),
+            ],
+        )
+
+    @classmethod
+    def execute(cls, posed_avatar, camera, engine):
+        return _render_output(_draw(posed_avatar, camera, "avatar", engine))
+
+
+class RenderDepth(io.ComfyNode):
+    """The figure's depth as a gray picture."""
+
+    @classmethod
+    def define_schema(cls):
+        return _render_schema(
+            "RenderDepth",
+            "Render Depth",
+            "Draws how near each point is: white is nearest, black is nothing, as depth ControlNets expect. "
+            "The body_render output keeps the depth in metres.",
+            [
+                sockets.figure_input(),
+                sockets.camera_input(),
+                sockets.body_model_input("The body that poses are drawn with."),
+            ],
+        )
+
+    @classmethod
+    def execute(cls, figure, camera, engine, body_model=None):
+        render = _draw(figure, camera, "gray", engine, body_model)
+        image = depth_to_image(render.depth)
+        return io.NodeOutput(image, render.alpha, render, ui=convert.preview_image(image))
+
+
+class RenderPoseMap(io.ComfyNode):
+    """The figure's skeleton in OpenPose colours."""
+
+    @classmethod
+    def define_schema(cls):
+        return declare(
+            io.Schema,
+            node_id="ContrappostoRenderPoseMap",
+            display_name="Render Pose Map",
+            category="contrapposto/render",
+            description="Draws the 18 OpenPose points and limbs in the standard colours, for pose ControlNets.",
+            search_aliases=["openpose", "skeleton", "stick figure"],
+            has_intermediate_output=True,
+            inputs=[
+                sockets.figure_input(),
+                sockets.camera_input(),
+                sockets.body_model_input("The body that poses are drawn with."),
+            ],
+            outputs=[
+                io.Image.Output(display_name="image"),
+                sockets.PoseKeypoint.Output(
+                    display_name="pose_keypoint", tooltip="The points in pixels, one entry per picture."
+                ),
+            ],
+        )
+
+    @classmethod
+    def execute(cls, figure, camera, body_model=None):
+        device = host.compute_device()
+        keypoints = project_keypoints(convert.figure_on(device, figure, body_model), camera.to(device))
+        image = host.to_intermediate(draw_pose_map(keypoints))
+        return io.NodeOutput(image, convert.keypoints_to_pose_keypoint(keypoints), ui=convert.preview_image(image))
+
+
+def _render_schema(verb, display_name, description, inputs):
+    """Returns the schema that the three rendering nodes share."""
+    engine = declare(
+        io.Combo.Input,
+        "engine",
+        options=list(ENGINES),
+        default="torch",
+        advanced=True,
+        tooltip="torch runs everywhere. pyrender is a reference that needs an OpenGL driver and its own packages.",
+    )
+    return declare(
+        io.Schema,
+        node_id=f"Contrapposto{verb}",
+        display_name=display_name,
+        category="contrapposto/render",
+        description=description,
+        search_aliases=["render body", "SMPL render"],
+        has_intermediate_output=True,
+        inputs=[*inputs, engine],
+        outputs=[
+            io.Image.Output(display_name="image"),
+            io.Mask.Output(display_name="mask", tooltip=MASK_TOOLTIP),
+            sockets.BodyRender.Output(
+                display_name="body_render", tooltip="Colours, mask, depth in metres and camera, for Paste Avatar Back."
+            ),
+        ],
+    )
+
+
+def _draw(figure, camera, shading, engine, body_model=None):
+    """Returns the Render of a figure socket, made on the compute device and kept on the intermediate device."""
+    device = host.compute_device()
+    figure = convert.figure_on(device, figure, body_model)
+    return host.to_intermediate(
+        render_figure(figure, camera.to(device), shading, engine=engine, on_row=host.progress())
+    )
+
+
+def _render_output(render):
+    """Returns a render node's output: picture, mask, render, with a preview on the node."""
+    return io.NodeOutput(render.rgb, render.alpha, render, ui=convert.preview_render(render))

@@ -1,0 +1,49 @@
+"""Our socket types, and one way of declaring nodes that old and new ComfyUI both accept."""
+
+from __future__ import annotations
+
+import inspect
+
+from comfy_api.v0_0_2 import io
+
+BodyPose = io.Custom("BODY_POSE")  # models.types.BodyPose
+BodyModel = io.Custom("BODY_MODEL")  # models.bodies.BodyModel
+PosePrior = io.Custom("POSE_PRIOR")  # host.HostedNetwork around a pose prior
+PoseLatents = io.Custom("POSE_LATENTS")  # (B, 32) float tensor
+TextToPoseModel = io.Custom("TEXT_TO_POSE")  # host.HostedNetwork around a text-to-pose model
+Avatar = io.Custom("AVATAR")  # models.avatars.Avatar
+PosedAvatar = io.Custom("POSED_AVATAR")  # models.avatars.PosedAvatar
+BodyCamera = io.Custom("BODY_CAMERA")  # models.types.Camera
+BodyRender = io.Custom("BODY_RENDER")  # models.types.Render
+PoseKeypoint = io.Custom("POSE_KEYPOINT")  # list of OpenPose dicts, one per picture, shared with other packs
+
+# Options that came after 0.3.76. They only decorate, so an older ComfyUI may do without.
+NEWER_OPTIONS = {"advanced", "search_aliases", "has_intermediate_output"}
+
+
+def declare(kind, *args, **options):
+    """Returns ``kind(*args, **options)`` for a schema or an input class, without the newer options this ComfyUI does not know."""
+    known = inspect.signature(kind).parameters
+    return kind(*args, **{name: value for name, value in options.items() if name in known or name not in NEWER_OPTIONS})
+
+
+def figure_input():
+    """Returns the socket of the nodes that draw either a body or an avatar."""
+    return io.MultiType.Input(
+        "figure",
+        types=[BodyPose, PosedAvatar],
+        tooltip="What to draw: poses (drawn as the body model) or a posed avatar. One picture per row.",
+    )
+
+
+def body_model_input(purpose):
+    """Returns the optional body model socket; ``purpose`` finishes the tooltip."""
+    return BodyModel.Input("body_model", optional=True, tooltip=f"{purpose} Not connected: the bundled open body.")
+
+
+def camera_input():
+    """Returns the camera socket of the render nodes."""
+    return BodyCamera.Input(
+        "camera",
+        tooltip="From Frame Body. One camera for all rows, or one per row. It also holds the picture's size in pixels.",
+    )
