@@ -1,0 +1,233 @@
+"""The training loop that every model of ours shares: AdamW, warm-up and cosine learning rate, EMA, curves, exact resuming.
+
+All randomness of step i is a function of (seed, i): the loop seeds a generator and torch's own state (which dropout needs) at each step.
+So a resumed run repeats the undisturbed one bit for bit, and any step can be replayed alone to look into it.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import subprocess
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+
+from ..assets.files import atomic_write
+from ..checks import InputError
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+
+
+class TrainingStopped(RuntimeError):
+    """The loss or its gradient is no longer a number. ``step`` and ``rows`` name the batch, by which nothing was updated."""
+
+    def __init__(self, step, rows, what):
+        self.step, self.rows = step, rows
+        shown = ", ".join(map(str, rows[:8])) + (", ..." if len(rows) > 8 else "")
+        super().__init__(f"{what} is not finite at step {step} (batch of {len(rows)} rows: {shown}); nothing was updated by this batch")
+
+
+@dataclass(frozen=True)
+class LoopConfig:
+    """How long and how fast to train.
+
+    Args:
+        steps: optimiser steps in all.
+        batch: rows per step.
+        lr: learning rate after the warm-up.
+        warmup: steps over which the learning rate rises from zero.
+        final_lr: learning rate at the end, as a share of ``lr``.
+        weight_decay: of AdamW.
+        ema: decay of the averaged weights, per step.
+        clip: largest gradient norm.
+        seed: of everything.
+        log_every: steps between lines of the curve.
+        validate_every: steps between validations.
+        save_seconds: seconds between checkpoints.
+    """
+
+    steps: int
+    batch: int
+    lr: float = 1e-3
+    warmup: int = 200
+    final_lr: float = 0.01
+    weight_decay: float = 0.01
+    ema: float = 0.999
+    clip: float = 1.0
+    seed: int = 0
+    log_every: int = 50
+    validate_every: int = 1000
+    save_seconds: float = 120.0
+
+
+@dataclass(frozen=True)
+class RunFolder:
+    """Where one training keeps its config, curve and checkpoint.
+
+    Args:
+        path: the folder, usually ``runs/<name>``.
+        config: everything that decides the result, as plain JSON values.
+    """
+
+    path: Path
+    config: dict
+
+    @property
+    def checkpoint(self):
+        return self.path / "checkpoint.pt"
+
+    @property
+    def curve(self):
+        return self.path / "curve.jsonl"
+
+    def open(self):
+        """Makes the folder, or checks that the run in it has this config.
+
+        Raises:
+            InputError: the folder holds a run with another config, or cannot be written.
+        """
+        file, wanted = self.path / "config.json", json.loads(json.dumps(self.config))
+        if file.exists():
+            other = json.loads(file.read_text(encoding="utf-8"))["config"]
+            differing = sorted(key for key in {*wanted, *other} if wanted.get(key) != other.get(key))
+            if differing:
+                raise InputError("run folder", self.path, f"holds a run with another {', '.join(differing)}",
+                                 "Choose another run name, or delete the folder to start anew.")
+            return
+        with atomic_write(file, "run folder") as part:
+            part.write_text(json.dumps({"config": wanted, "commit": source_commit()}, indent=1) + "\n", encoding="utf-8")
+        with atomic_write(self.path / "source.diff") as part:
+            part.write_text(_git("diff", "HEAD"), encoding="utf-8")
+
+    def save(self, state):
+        with atomic_write(self.checkpoint) as part:
+            torch.save(state, part)
+
+    def load(self, device):
+        """Returns the last saved state, or None for a fresh run. Lines of the curve written after it are dropped.
+
+        Raises:
+            InputError: the checkpoint cannot be read.
+        """
+        if not self.checkpoint.exists():
+            return None
+        try:
+            state = torch.load(self.checkpoint, map_location=device, weights_only=True)
+        except Exception as error:  # a cut file fails in many ways
+            raise InputError("checkpoint", self.checkpoint, f"cannot be read ({type(error).__name__})",
+                             "Delete it to start the run anew.") from None
+        if self.curve.exists():
+            kept = [line for line in self.curve.read_text(encoding="utf-8").splitlines() if json.loads(line)["step"] <= state["step"]]
+            with atomic_write(self.curve) as part:
+                part.write_text("".join(line + "\n" for line in kept), encoding="utf-8")
+        return state
+
+    def log(self, step, **values):
+        """Adds a line to the curve."""
+        with open(self.curve, "a", encoding="utf-8") as file:
+            file.write(json.dumps({"step": step, **{k: round(float(v), 6) for k, v in values.items()}}) + "\n")
+
+
+def train(model, draw, loss, config, run, validate=None, on_step=None):
+    """Trains a model, or continues the run that lies in the folder, and returns the averaged model in eval mode.
+
+    Args:
+        model: nn.Module, already on its device and freshly initialised.
+        draw: (generator) -> (B,) int64 rows of the next batch; the generator is on the CPU.
+        loss: (model, rows, step, generator) -> dict of scalar tensors; "loss" is minimised. The generator is on the model's device.
+        config: LoopConfig.
+        run: RunFolder.
+        validate: (averaged model) -> dict of numbers for the curve, or None.
+        on_step: (steps done) called after each step, or None.
+
+    Raises:
+        InputError: the run folder belongs to another config or cannot be used.
+        TrainingStopped: the loss or its gradient is NaN or infinite.
+    """
+    device = next(model.parameters()).device
+    run.open()
+    average = AveragedModel(model, multi_avg_fn=get_ema_multi_avg_fn(config.ema), use_buffers=True)
+    optimizer = torch.optim.AdamW(model.parameters(), lr=config.lr, weight_decay=config.weight_decay)
+    parts = {"model": model, "average": average, "optimizer": optimizer}
+    start = _restore(run, parts, device)
+    saved = time.monotonic()
+    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
+        for step in range(start + 1, config.steps + 1):
+            model.train()
+            values, norm = _train_step(model, optimizer, draw, loss, config, run, step)
+            average.update_parameters(model)
+            if step % config.log_every == 0 or step == config.steps:
+                run.log(step, **values, gradient=norm, lr=learning_rate(config, step))
+            if validate and (step % config.validate_every == 0 or step == config.steps):
+                run.log(step, **validate(average.module.eval()))
+            if time.monotonic() - saved > config.save_seconds or step == config.steps:
+                run.save({"step": step, **{name: part.state_dict() for name, part in parts.items()}})
+                saved = time.monotonic()
+            if on_step:
+                on_step(step)
+    return average.module.eval()
+
+
+def learning_rate(config, step):
+    """Learning rate of a step: linear warm-up, then half a cosine down to ``final_lr``."""
+    if step <= config.warmup:
+        return config.lr * step / config.warmup
+    done = (step - config.warmup) / max(1, config.steps - config.warmup)
+    return config.lr * (config.final_lr + (1 - config.final_lr) * 0.5 * (1 + math.cos(math.pi * done)))
+
+
+def _train_step(model, optimizer, draw, loss, config, run, step):
+    """One update. Returns (loss values, gradient norm)."""
+    seed = config.seed * 1_000_003 + step
+    device = next(model.parameters()).device
+    torch.manual_seed(seed)
+    rows = draw(torch.Generator().manual_seed(seed))
+    values = loss(model, rows, step, torch.Generator(device).manual_seed(seed))
+    optimizer.zero_grad(set_to_none=True)
+    values["loss"].backward()
+    norm = torch.nn.utils.clip_grad_norm_(model.parameters(), config.clip)
+    for what, value in (("the loss", values["loss"]), ("the gradient", norm)):
+        if not torch.isfinite(value):
+            _note_stop(run, step, rows, what)
+    for group in optimizer.param_groups:
+        group["lr"] = learning_rate(config, step)
+    optimizer.step()
+    return {name: value.detach() for name, value in values.items()}, norm
+
+
+def _note_stop(run, step, rows, what):
+    """Writes the batch that broke the training into the run folder and raises."""
+    rows = rows.tolist()
+    with atomic_write(run.path / "stopped.json") as part:
+        part.write_text(json.dumps({"step": step, "what": what, "rows": rows}) + "\n", encoding="utf-8")
+    raise TrainingStopped(step, rows, what)
+
+
+def _restore(run, parts, device):
+    """Loads the last checkpoint into the parts and returns the number of steps done."""
+    state = run.load(device)
+    if state is None:
+        return 0
+    for name, part in parts.items():
+        part.load_state_dict(state[name])
+    return state["step"]
+
+
+def source_commit():
+    """Returns the git commit of this code, with "-dirty" when files differ from it, or "unknown" outside a checkout."""
+    commit = _git("rev-parse", "HEAD").strip()
+    if not commit:
+        return "unknown"
+    return commit + ("-dirty" if _git("status", "--porcelain", "--untracked-files=no").strip() else "")
+
+
+def _git(*arguments):
+    try:
+        done = subprocess.run(["git", "-C", str(REPOSITORY), *arguments], capture_output=True, text=True, timeout=20)
+    except (OSError, subprocess.TimeoutExpired):
+        return ""
+    return done.stdout if done.returncode == 0 else ""
