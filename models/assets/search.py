@@ -40,7 +40,7 @@ def list_files(kind):
 
 
 def find_file(kind, name):
-    """Returns the path of a file by its name relative to the search folders, or of an existing path given outright.
+    """Returns the path of a file by its name relative to the search folders; it never leaves them.
 
     Raises:
         InputError: no such file; the message lists the folders that were searched.
@@ -49,7 +49,14 @@ def find_file(kind, name):
         path = folder / name
         if path.is_file() and path.resolve().is_relative_to(folder.resolve()):
             return path
-    if Path(name).is_file():
-        return Path(name)
-    places = ", ".join(str(p) for p in search_paths(kind)) or "no folder (set CONTRAPPOSTO_MODELS)"
+    places = ", ".join(str(p) for p in search_paths(kind)) or "no folder (CONTRAPPOSTO_MODELS can name one)"
     raise InputError(f"{kind} file", str(name), "was not found", f"Searched: {places}. Put the file there or give its full path.")
+
+
+def locate(kind, text):
+    """Returns the path of a file named on the command line: a path as it stands, or a name in the search folders; None stays None.
+
+    Raises:
+        InputError: no such file.
+    """
+    return None if text is None else Path(text) if Path(text).exists() else find_file(kind, text)

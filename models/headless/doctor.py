@@ -1,0 +1,102 @@
+"""What works on this machine and what is missing, each with its remedy."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import platform
+import time
+
+from ..assets import registry, search
+from ..checks import InputError
+
+# package -> (needed by the default path, what it is for, how to get it)
+PACKAGES = {
+    "torch": (True, "everything", "pip install torch"),
+    "numpy": (True, "everything", "pip install numpy"),
+    "safetensors": (True, "weights", "pip install safetensors"),
+    "tokenizers": (True, "the text encoder", "pip install tokenizers"),
+    "roma": (True, "rotations in pose files", "pip install roma"),
+    "Pillow": (True, "pictures", "pip install Pillow"),
+    "opencv-python": (False, "optical flow and other picture work", "pip install opencv-python (any one of OpenCV's packages will do)"),
+    "diffusers": (False, "headless image generation and training", "pip install diffusers"),
+    "smplx": (False, "the reference body in the tests", "pip install smplx (non-commercial licence)"),
+    "pyrender": (False, "the second rendering engine", "pip install --no-deps -r requirements-reference.txt"),
+    "human_body_prior": (False, "the reference prior in the tests", "pip install --no-deps human_body_prior (non-commercial licence)"),
+}
+SAME_MODULE = {"opencv-python": ("opencv-python", "opencv-python-headless", "opencv-contrib-python", "opencv-contrib-python-headless")}
+LICENSED = {
+    "body_models": "SMPL (smpl.is.tue.mpg.de) and SMPL-X (smpl-x.is.tue.mpg.de): free registration, non-commercial",
+    "pose_priors": "VPoser V02_05 (smpl-x.is.tue.mpg.de): free registration, non-commercial",
+}
+
+
+def examine(device="cpu"):
+    """Runs all checks.
+
+    Returns:
+        A list of dicts with name, ok, needed (by the default path), detail and remedy.
+    """
+    return [_system(device), *_packages(), *_bundled_files(), *_users_files(), _self_test(device)]
+
+
+def as_text(checks):
+    """The checks as lines to read or to copy into a report."""
+    lines = []
+    for check in checks:
+        mark = "ok " if check["ok"] else "!! " if check["needed"] else "-- "
+        lines.append(f"{mark}{check['name']:<28} {check['detail']}")
+        if not check["ok"] and check["remedy"]:
+            lines.append(f"{'':>31} {check['remedy']}")
+    return "\n".join(lines)
+
+
+def _check(name, ok, detail, needed=True, remedy=""):
+    return {"name": name, "ok": bool(ok), "needed": needed, "detail": detail, "remedy": remedy}
+
+
+def _system(device):
+    import torch
+
+    name = torch.cuda.get_device_name(device) if torch.device(device).type == "cuda" else platform.processor() or platform.machine()
+    return _check("device", True, f"{device} ({name}), {platform.system()}, Python {platform.python_version()}")
+
+
+def _packages():
+    for package, (needed, purpose, remedy) in PACKAGES.items():
+        version = None
+        for name in SAME_MODULE.get(package, (package,)):
+            try:
+                version = version or f"{importlib.metadata.version(name)}{'' if name == package else f' ({name})'}"
+            except importlib.metadata.PackageNotFoundError:
+                continue
+        yield _check(package, version, f"{version or 'not installed'}: {purpose}", needed, remedy)
+
+
+def _bundled_files():
+    for name, entry in registry.manifest().items():
+        try:
+            registry.bundled(name)
+            yield _check(name, True, f"bundled, {entry['bytes'] / 1e6:.1f} MB, {entry['licence']}")
+        except InputError as error:
+            yield _check(name, False, error.problem, remedy=error.remedy)
+
+
+def _users_files():
+    for kind, licence in LICENSED.items():
+        found = search.list_files(kind)
+        places = ", ".join(str(path) for path in search.search_paths(kind)) or "set CONTRAPPOSTO_MODELS to a folder"
+        detail = ", ".join(found) if found else f"none (optional); {licence}"
+        yield _check(f"your {kind}", found, detail, needed=False, remedy=f"searched: {places}")
+
+
+def _self_test(device):
+    from .scene import load_models, text_to_scene
+
+    start = time.perf_counter()
+    try:
+        scene = text_to_scene("a person waves with the right hand", *load_models(device=device), size=(256, 256))
+    except InputError as error:
+        return _check("self-test", False, str(error), remedy="See the lines above.")
+    covered = float(scene.avatar.alpha.mean())
+    return _check("self-test", 0.02 < covered < 0.9, f"text to picture in {time.perf_counter() - start:.1f} s, {covered:.0%} of it avatar",
+                  remedy="The avatar was not drawn as expected; report this with the lines above.")

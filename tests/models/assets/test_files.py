@@ -1,0 +1,96 @@
+import io
+import os
+import pickle
+import zipfile
+
+import numpy as np
+import pytest
+import torch
+
+from contrapposto.models.assets import files
+from contrapposto.models.checks import InputError
+
+
+def test_safetensors_round_trip_with_config(tmp_path):
+    path = tmp_path / "weights.safetensors"
+    files.write_safetensors(path, {"a": torch.arange(4.0)}, {"steps": 20, "name": "x"})
+    tensors, config = files.read_safetensors(path)
+    assert tensors["a"].tolist() == [0, 1, 2, 3] and config == {"name": "x", "steps": 20}
+    assert os.listdir(tmp_path) == ["weights.safetensors"]
+
+
+def test_npz_round_trip(tmp_path):
+    np.savez_compressed(tmp_path / "a.npz", x=np.eye(3))
+    assert files.read_npz(tmp_path / "a.npz")["x"].tolist() == np.eye(3).tolist()
+
+
+class Bomb:
+    def __reduce__(self):
+        return os.mkdir, ("hacked",)
+
+
+def npz_bytes(**arrays):
+    buffer = io.BytesIO()
+    np.savez(buffer, **arrays)
+    return buffer.getvalue()
+
+
+@pytest.mark.parametrize("content, problem", [
+    (b"", "is empty"),
+    (b"not a zip file", "not a readable"),
+    (npz_bytes(x=np.zeros(1000))[:300], "not a readable"),
+    (npz_bytes(x=np.array([Bomb()], dtype=object)), "Python objects"),
+])
+def test_bad_npz_is_refused_and_runs_nothing(tmp_path, monkeypatch, content, problem):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "bad.npz").write_bytes(content)
+    with pytest.raises(InputError, match=problem):
+        files.read_npz(tmp_path / "bad.npz")
+    assert not (tmp_path / "hacked").exists()
+
+
+def test_npz_with_a_flipped_byte_in_its_data(tmp_path):
+    np.savez_compressed(tmp_path / "a.npz", x=np.random.default_rng(0).normal(size=2000))
+    content = bytearray((tmp_path / "a.npz").read_bytes())
+    content[len(content) // 2] ^= 0xFF
+    (tmp_path / "a.npz").write_bytes(content)
+    with pytest.raises(InputError, match="damaged|not a readable"):
+        files.read_npz(tmp_path / "a.npz")
+
+
+def test_zip_bomb_is_refused_before_unpacking(tmp_path):
+    with zipfile.ZipFile(tmp_path / "bomb.npz", "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("x.npy", bytes(50_000_000))
+    assert (tmp_path / "bomb.npz").stat().st_size < 100_000
+    with pytest.raises(InputError, match="unpacks to"):
+        files.read_npz(tmp_path / "bomb.npz", max_bytes=1_000_000)
+
+
+@pytest.mark.parametrize("name", ["missing.npz", "folder.npz", "pickle.npz"])
+def test_missing_folder_and_pickle_are_refused(tmp_path, name):
+    (tmp_path / "folder.npz").mkdir()
+    (tmp_path / "pickle.npz").write_bytes(pickle.dumps(Bomb()))
+    with pytest.raises(InputError):
+        files.read_npz(tmp_path / name)
+
+
+def test_damaged_safetensors_is_refused(tmp_path):
+    (tmp_path / "bad.safetensors").write_bytes(b"\xff" * 100)
+    with pytest.raises(InputError, match="safetensors"):
+        files.read_safetensors(tmp_path / "bad.safetensors")
+
+
+def test_a_failed_write_leaves_nothing(tmp_path):
+    (tmp_path / "out.txt").write_text("old")
+    with pytest.raises(RuntimeError):
+        with files.atomic_write(tmp_path / "out.txt") as part:
+            part.write_text("half")
+            raise RuntimeError
+    assert os.listdir(tmp_path) == ["out.txt"] and (tmp_path / "out.txt").read_text() == "old"
+
+
+def test_writing_where_no_folder_can_be(tmp_path):
+    (tmp_path / "file").write_text("x")
+    with pytest.raises(InputError, match="cannot be written"):
+        with files.atomic_write(tmp_path / "file" / "out.txt"):
+            pass
