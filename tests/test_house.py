@@ -1,10 +1,11 @@
 """The rules of the house, held by tests: import directions, lint-free scripts, packages listed."""
 
 import importlib.util
-import tomllib
 from pathlib import Path
 
 import pytest
+
+tomllib = pytest.importorskip("tomllib", reason="needs Python 3.11")
 
 ROOT = Path(__file__).resolve().parent.parent
 

@@ -119,7 +119,8 @@ def atomic_write(path, name="output file"):
         os.chmod(part, 0o666 & ~_umask())
         os.replace(part, path)
     except OSError as error:
-        raise InputError(name, path, f"could not be written ({error.strerror or error})", "Check the disk's free space and permissions.") from error
+        problem = f"could not be written ({error.strerror or error})"
+        raise InputError(name, path, problem, "Check the disk's free space and permissions.") from error
     finally:
         part.unlink(missing_ok=True)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from functools import lru_cache
+from functools import cache
 from pathlib import Path
 
 from ..checks import InputError
@@ -24,7 +24,7 @@ def manifest():
     return json.loads(MANIFEST.read_text(encoding="utf-8"))
 
 
-@lru_cache(maxsize=None)
+@cache
 def bundled(name):
     """Returns the path of a bundled file after comparing its checksum, once per process.
 

@@ -12,7 +12,8 @@ def test_shape_binds_names():
 
 
 @pytest.mark.parametrize("shape, pattern, known", [
-    ((4, 20, 3, 3), "B 21 3 3", {}), ((4, 3), "B", {}), ((4,), "B 3", {}), ((4, 3), "B 3", {"B": 5}), ((3,), "... 3 3", {}), ((2, 3), "A A", {}),
+    ((4, 20, 3, 3), "B 21 3 3", {}), ((4, 3), "B", {}), ((4,), "B 3", {}), ((4, 3), "B 3", {"B": 5}),
+    ((3,), "... 3 3", {}), ((2, 3), "A A", {}),
 ])
 def test_shape_refuses(shape, pattern, known):
     with pytest.raises(InputError, match="does not have the shape"):
