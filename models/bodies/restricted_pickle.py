@@ -1,0 +1,168 @@
+"""Reading the pickles of licensed bodies without running anything they contain.
+
+A pickle names functions and classes, calls them, and so can run any program. Here every name becomes an inert `Record` that only
+remembers what it was given; unknown names are refused. Afterwards the few kinds that hold numbers (numpy arrays, scipy's sparse
+matrices, chumpy's arrays) are interpreted by the code below. Neither scipy nor chumpy is imported.
+"""
+
+from __future__ import annotations
+
+import pickle
+
+import numpy as np
+
+from ..assets.files import check_file
+from ..checks import InputError
+
+_ARRAY, _BUFFER, _SCALAR, _DTYPE, _BYTES, _OBJECT, _SPARSE, _CHUMPY, _DICT = (
+    "array", "buffer", "scalar", "dtype", "bytes", "object", "sparse", "chumpy", "dict")
+_KINDS = {"ndarray": _ARRAY, "_reconstruct": _ARRAY, "_frombuffer": _BUFFER, "scalar": _SCALAR, "dtype": _DTYPE}
+_LIMIT = 1 << 28  # elements of one array: far above any body, far below what would fill the memory
+
+
+class Record:
+    """What a pickle said about one object: the arguments it was made with and the state it was given. It does nothing."""
+
+    kind = ""
+
+    def __new__(cls, *args, **_):
+        record = object.__new__(cls)
+        record.args, record.state = args, None
+        return record
+
+    def __init__(self, *_, **__):
+        pass
+
+    def __setstate__(self, state):
+        self.state = state
+
+
+def _kind_of(module, name):
+    """Returns what the global ``module.name`` stands for, or None if a body file has no business with it."""
+    root = module.split(".")[0]
+    if root == "numpy":
+        return _KINDS.get(name)
+    if module.startswith("scipy.sparse") and name in ("csc_matrix", "csr_matrix", "csc_array", "csr_array"):
+        return _SPARSE
+    if root == "chumpy":
+        return _CHUMPY
+    return {("_codecs", "encode"): _BYTES, ("copy_reg", "_reconstructor"): _OBJECT, ("copyreg", "_reconstructor"): _OBJECT,
+            ("__builtin__", "object"): _OBJECT, ("builtins", "object"): _OBJECT, ("collections", "OrderedDict"): _DICT}.get((module, name))
+
+
+class _RecordingUnpickler(pickle.Unpickler):
+    def find_class(self, module, name):
+        kind = _kind_of(module, name)
+        if kind is None:
+            raise pickle.UnpicklingError(f"{module}.{name}")
+        if kind == _DICT:
+            return dict
+        return type(name, (Record,), {"kind": kind, "origin": name})  # a new class each time: a file cannot alter the next load
+
+
+def read_pickle(path, names, label="body file"):
+    """Reads the named arrays of a pickled dict as numpy arrays; entries that are not asked for stay untouched.
+
+    Args:
+        path: the .pkl file.
+        names: keys to read; missing ones are left out.
+        label: the input's name in errors.
+
+    Raises:
+        InputError: the file is missing or damaged, is not a dict of arrays, or names anything that is not an array.
+    """
+    path = check_file(label, path, (".pkl",))
+    try:
+        with open(path, "rb") as file:
+            content = _RecordingUnpickler(file, encoding="latin1").load()
+    except pickle.UnpicklingError as error:
+        raise _refusal(label, path, error) from None
+    except Exception as error:  # a damaged pickle can fail in any way
+        raise InputError(label, path, f"is damaged ({type(error).__name__}: {error})", "Copy or download the file again.") from None
+    if not isinstance(content, dict):
+        raise InputError(label, path, f"holds a {type(content).__name__} instead of named arrays", "Give an SMPL-format body file.")
+    return {name: _array_of(content[name], name, label, path) for name in names if name in content}
+
+
+def _refusal(label, path, error):
+    if "." in str(error) and " " not in str(error):
+        return InputError(label, path, f"names {error}, which could run code", "Take the file from its publisher, or save it as .npz.")
+    return InputError(label, path, f"is damaged ({error})", "Copy or download the file again.")
+
+
+def _array_of(entry, name, label, path):
+    try:
+        value = np.asarray(_value(entry))
+        if value.dtype.kind not in "biufUS":
+            raise ValueError("not numbers")
+        return value
+    except Exception as error:
+        raise InputError(label, path, f"has an unreadable {name} ({error})", "Copy or download the file again.") from None
+
+
+def _value(entry):
+    """Returns the number, text or array that an entry stands for."""
+    if not isinstance(entry, Record):
+        return entry
+    readers = {_ARRAY: _ndarray, _BUFFER: _buffer, _SCALAR: _scalar, _DTYPE: _dtype, _BYTES: _bytes,
+               _OBJECT: _reconstructed, _SPARSE: _sparse, _CHUMPY: _chumpy}
+    return readers[entry.kind](entry)
+
+
+def _ndarray(record):
+    _, shape, dtype, fortran, data = record.state
+    data = _value(data)
+    data = data.encode("latin1") if isinstance(data, str) else data  # Python 2 wrote bytes as text
+    return np.frombuffer(data, _value(dtype)).reshape(shape, order="F" if fortran else "C")
+
+
+def _buffer(record):
+    data, dtype, shape, order = record.args
+    return np.frombuffer(data, _value(dtype)).reshape(shape, order=order)
+
+
+def _scalar(record):
+    data = _value(record.args[1])
+    return np.frombuffer(data.encode("latin1") if isinstance(data, str) else data, _value(record.args[0]))[0]
+
+
+def _dtype(record):
+    code = record.args[0]
+    dtype = np.dtype(code.decode("ascii") if isinstance(code, bytes) else code)
+    if dtype.kind not in "biufUS":
+        raise ValueError(f"numbers of type {dtype}")
+    byte_order = record.state[1] if record.state else "|"
+    return dtype.newbyteorder(byte_order) if byte_order in "<>" else dtype
+
+
+def _bytes(record):
+    return record.args[0].encode("latin1")
+
+
+def _reconstructed(record):
+    """An object of the oldest pickle protocols, ``_reconstructor(cls, object, None)``: the class it names holds no state of its own."""
+    inner = record.args[0]()
+    inner.state = record.state
+    return _value(inner)
+
+
+def _sparse(record):
+    state = record.state
+    rows, columns = state.get("_shape") or state.get("shape")
+    if rows * columns > _LIMIT:
+        raise ValueError(f"{rows} x {columns} is too large")
+    indptr, inner, data = (np.asarray(_value(state[key])) for key in ("indptr", "indices", "data"))
+    outer = np.repeat(np.arange(len(indptr) - 1), np.diff(indptr))
+    dense = np.zeros((rows, columns), data.dtype)
+    np.add.at(dense, (outer, inner) if record.origin.startswith("csr") else (inner, outer), data)
+    return dense
+
+
+def _chumpy(record):
+    """A chumpy array holds its numbers in ``x``; a Select picks the elements ``idxs`` of another array ``a``."""
+    state = record.state
+    if "x" in state:
+        return _value(state["x"])
+    picked = np.ravel(_value(state["a"]))[np.asarray(_value(state["idxs"]))]
+    shape = state.get("preferred_shape")
+    return picked if shape is None else picked.reshape(_value(shape))
