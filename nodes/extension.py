@@ -24,6 +24,7 @@ NODES = [
     render.RenderAvatar,
     render.RenderDepth,
     render.RenderPoseMap,
+    render.RenderStudio,
     # personalization: the avatar inside a scene
     personalize.PasteAvatarBack,
 ]

@@ -1,4 +1,4 @@
-"""What we take from ComfyUI: its devices, its memory manager, its model folders, its progress bar and its stop button."""
+"""What we take from ComfyUI: its devices, its memory, its model folders, its progress bar, its stop button."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import torch
 from ..models.assets import search
 from ..models.checks import InputError
 
-# Kind of file -> folders below ComfyUI's models folder. The first is ours, the others are where people have such files already.
+# Kind of file -> folders below ComfyUI's models folder. The first is ours, people have files in the others.
 MODEL_FOLDERS = {
     "body_models": ("body_models", "smpl", "smplx"),
     "pose_priors": ("pose_priors", "vposer"),
@@ -31,7 +31,7 @@ def register_model_folders():
 
 
 def file_choices(kind, bundled_name):
-    """Returns the entries of a file drop-down: the bundled default first, then the user's files, looked up anew each time."""
+    """Returns the entries of a file drop-down: the bundled default, then the user's files, looked up anew."""
     _share_folders(kind)
     return [bundled_name + BUNDLED_SUFFIX, *search.list_files(kind)]
 
@@ -49,7 +49,10 @@ def choice_to_source(kind, choice):
 
 
 def explain_missing(kind, choice, bundled_name):
-    """Returns True when the choice can be loaded, else the sentence that ComfyUI shows on the node. None (a linked input) passes."""
+    """Returns True when the choice can be loaded, else the sentence that ComfyUI shows on the node.
+
+    None passes: ComfyUI gives it for a linked input, whose value is not known yet.
+    """
     if choice is None or choice in file_choices(kind, bundled_name):
         return True
     places = ", ".join(str(path) for path in search.search_paths(kind))
@@ -64,7 +67,7 @@ def explain_missing(kind, choice, bundled_name):
 
 
 def choice_fingerprint(kind, choice):
-    """Returns a value that changes when the chosen file changes on disk, so that ComfyUI's cache notices a replaced file."""
+    """Returns a value that changes when the chosen file does, so that ComfyUI's cache notices a replaced file."""
     try:
         source = choice_to_source(kind, choice) if choice else None
     except InputError:
@@ -89,7 +92,7 @@ def to_intermediate(value):
 
 
 class HostedNetwork:
-    """A library object with weights, in the care of ComfyUI's memory manager: on the GPU while used, in RAM otherwise."""
+    """A library object with weights, in the care of ComfyUI's memory manager: on the GPU while used, else in RAM."""
 
     def __init__(self, owner, *networks):
         """
@@ -116,7 +119,7 @@ class HostedNetwork:
 
 
 def progress():
-    """Returns a ``report(done, total)`` that moves the node's progress bar, and stops the node when the user pressed stop."""
+    """Returns a ``report(done, total)`` that moves the node's progress bar, and stops the node on the user's wish."""
     bar = comfy.utils.ProgressBar(1)
 
     def report(done, total):

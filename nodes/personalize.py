@@ -19,7 +19,8 @@ class PasteAvatarBack(io.ComfyNode):
             node_id="ContrappostoPasteAvatarBack",
             display_name="Paste Avatar Back",
             category="contrapposto/personalization",
-            description="Lays the rendered avatar over a picture. Where the avatar is solid its pixels are kept exactly, outside it the picture's are.",
+            description="Lays the rendered avatar over a picture. Where it is solid its pixels are kept exactly, "
+            "outside it the picture's are.",
             search_aliases=["composite", "overlay"],
             has_intermediate_output=True,
             inputs=[

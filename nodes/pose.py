@@ -69,7 +69,7 @@ class TextToPose(io.ComfyNode):
             node_id="ContrappostoTextToPose",
             display_name="Text to Pose",
             category="contrapposto/pose",
-            description="Draws 3D poses that match a sentence. The people stand, sit or lie on the floor (y = 0), feet near the origin.",
+            description="Draws 3D poses that match a sentence. The people stand, sit or lie on the floor (y = 0).",
             search_aliases=["prompt to pose", "generate pose"],
             inputs=[
                 sockets.TextToPoseModel.Input("text_to_pose", tooltip="From Load Text-to-Pose."),
@@ -101,7 +101,7 @@ class TextToPose(io.ComfyNode):
                     min=0,
                     max=STEPS_MAX,
                     advanced=True,
-                    tooltip="Denoising steps. 0 takes the model's own number, the smallest that loses nothing measurable.",
+                    tooltip="Denoising steps (1 to 1000). 0 takes the model's own number.",
                 ),
                 declare(
                     io.Float.Input,
@@ -125,7 +125,8 @@ class TextToPose(io.ComfyNode):
                 io.Clip.Input(
                     "clip",
                     optional=True,
-                    tooltip="Text encoder, only for a model that was trained with this CLIP. Not connected: the bundled encoder.",
+                    tooltip="Text encoder, only for a model that was trained with this CLIP. "
+                    "Not connected: the bundled encoder.",
                 ),
             ],
             outputs=[sockets.BodyPose.Output(display_name="body_pose")],
@@ -159,7 +160,8 @@ class LoadPosePrior(io.ComfyNode):
             node_id="ContrappostoLoadPosePrior",
             display_name="Load Pose Prior",
             category="contrapposto/pose",
-            description="Loads a network that knows which body poses are natural: the bundled open one, or a VPoser you have a licence for.",
+            description="Loads a network that knows which body poses are natural: the bundled open one, "
+            "or a VPoser you have a licence for.",
             search_aliases=["VPoser", "human body prior"],
             inputs=[
                 io.Combo.Input(
@@ -223,7 +225,7 @@ class VPoserDecode(io.ComfyNode):
                 sockets.BodyPose.Input(
                     "placement",
                     optional=True,
-                    tooltip="Facing direction, place and body shape are taken from these poses, row by row (or from a single row). "
+                    tooltip="Facing direction, place and body shape come from these poses, row by row or from one row. "
                     "Not connected: upright, on the floor, facing the viewer.",
                 ),
             ],
@@ -259,7 +261,7 @@ class VPoserEncode(io.ComfyNode):
                     default=False,
                     label_on="random variation",
                     label_off="mean",
-                    tooltip="Off: the mean code, which decodes to the nearest pose. On: a random code around it, for variations.",
+                    tooltip="Off: the mean code, the nearest pose. On: a random one around it.",
                 ),
                 io.Int.Input(
                     "seed",
@@ -290,7 +292,8 @@ class RegularisePose(io.ComfyNode):
             node_id="ContrappostoRegularisePose",
             display_name="Regularise Pose",
             category="contrapposto/pose",
-            description="Pulls poses towards what the prior finds natural, by encoding and decoding them. Facing direction and place stay.",
+            description="Pulls poses towards what the prior finds natural, by encoding and decoding them. "
+            "Facing direction and place stay.",
             search_aliases=["fix pose", "natural pose"],
             inputs=[
                 sockets.PosePrior.Input("pose_prior", tooltip="From Load Pose Prior."),
@@ -301,7 +304,7 @@ class RegularisePose(io.ComfyNode):
                     min=0.0,
                     max=1.0,
                     step=0.05,
-                    tooltip="0 leaves the poses as they are, 1 takes the prior's version, values between turn each joint part of the way.",
+                    tooltip="0 leaves the poses, 1 takes the prior's version, between turns each joint part of the way.",
                 ),
             ],
             outputs=[sockets.BodyPose.Output(display_name="body_pose")],
@@ -314,7 +317,7 @@ class RegularisePose(io.ComfyNode):
 
 
 def _placed(body_pose, placement):
-    """Returns BodyPose rows with joints ``body_pose`` (B, 21, 3, 3), the rest from ``placement``, or standing on the floor."""
+    """Returns BodyPose rows with joints ``body_pose`` (B, 21, 3, 3), the rest from ``placement``."""
     rows = len(body_pose)
     if placement is None:
         return place_on_floor(

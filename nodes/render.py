@@ -6,7 +6,9 @@ import math
 
 from comfy_api.v0_0_2 import io
 
-from ..models.render.camera import frame_figure
+from ..models.compose.backdrop import studio_backdrop
+from ..models.compose.shadow import floor_shadow
+from ..models.render.camera import VIEWS, frame_figure
 from ..models.render.depth import depth_to_image
 from ..models.render.engine import ENGINES, render_figure
 from ..models.render.pose_map import draw_pose_map, project_keypoints
@@ -14,6 +16,7 @@ from . import convert, host, sockets
 from .sockets import declare
 
 SIZE_MAX = 8192
+CUSTOM_VIEW = "custom"
 MASK_TOOLTIP = "1 where the figure is, 0 elsewhere, soft on its outline."
 
 
@@ -42,26 +45,38 @@ class FrameBody(io.ComfyNode):
                     step=8,
                     tooltip="Picture height in pixels (16 to 8192).",
                 ),
-                io.Float.Input(
+                io.Combo.Input(
+                    "view",
+                    options=[*VIEWS, CUSTOM_VIEW],
+                    default="three-quarter",
+                    tooltip="Where the camera stands. custom takes yaw and pitch.",
+                ),
+                declare(
+                    io.Float.Input,
                     "yaw",
                     default=0.0,
                     min=-180.0,
                     max=180.0,
                     step=1.0,
-                    tooltip="Walk around the figure, degrees (-180 to 180). 0 sees its front, 90 its left side.",
+                    advanced=True,
+                    tooltip="Custom view: walk around the figure, degrees (-180 to 180). "
+                    "0 sees its front, 90 its left side. Unused in other views.",
                 ),
-                io.Float.Input(
+                declare(
+                    io.Float.Input,
                     "pitch",
                     default=0.0,
-                    min=-89.0,
-                    max=89.0,
+                    min=-90.0,
+                    max=90.0,
                     step=1.0,
-                    tooltip="Raise the camera, degrees (-89 to 89). Above 0 looks down on the figure.",
+                    advanced=True,
+                    tooltip="Custom view: raise the camera, degrees (-90 to 90). "
+                    "Above 0 looks down on the figure. Unused in other views.",
                 ),
                 declare(
                     io.Float.Input,
                     "field_of_view",
-                    default=40.0,
+                    default=30.0,
                     min=5.0,
                     max=120.0,
                     step=1.0,
@@ -88,7 +103,7 @@ class FrameBody(io.ComfyNode):
                 io.Image.Input(
                     "background",
                     optional=True,
-                    tooltip="The picture the figure will be pasted on. Connected, it sets the size, and width and height are ignored.",
+                    tooltip="The picture the figure will be pasted on. It sets the size; width and height are unused.",
                 ),
                 sockets.body_model_input("The body that poses are drawn with; unused for an avatar."),
             ],
@@ -97,16 +112,27 @@ class FrameBody(io.ComfyNode):
 
     @classmethod
     def execute(
-        cls, figure, width, height, yaw, pitch, field_of_view, margin, one_camera, background=None, body_model=None
+        cls,
+        figure,
+        width,
+        height,
+        view,
+        yaw,
+        pitch,
+        field_of_view,
+        margin,
+        one_camera,
+        background=None,
+        body_model=None,
     ):
         if background is not None:
             height, width = background.shape[1:3]
+        angles = {"yaw": math.radians(yaw), "pitch": math.radians(pitch)} if view == CUSTOM_VIEW else {"view": view}
         camera = frame_figure(
             convert.figure_on(host.compute_device(), figure, body_model),
             width,
             height,
-            yaw=math.radians(yaw),
-            pitch=math.radians(pitch),
+            **angles,
             fov=math.radians(field_of_view),
             margin=margin,
             shared=one_camera,
@@ -211,6 +237,43 @@ class RenderPoseMap(io.ComfyNode):
         keypoints = project_keypoints(convert.figure_on(device, figure, body_model), camera.to(device))
         image = host.to_intermediate(draw_pose_map(keypoints))
         return io.NodeOutput(image, convert.keypoints_to_pose_keypoint(keypoints), ui=convert.preview_image(image))
+
+
+class RenderStudio(io.ComfyNode):
+    """An empty photo studio seen by the camera, with the figure's shadow on its floor."""
+
+    @classmethod
+    def define_schema(cls):
+        return declare(
+            io.Schema,
+            node_id="ContrappostoRenderStudio",
+            display_name="Render Studio",
+            category="contrapposto/render",
+            description="Draws a plain photo studio for the figure to stand in, with the figure's soft shadow on the floor: "
+            "a background for Paste Avatar Back when you have none.",
+            search_aliases=["background", "backdrop", "shadow"],
+            inputs=[
+                sockets.figure_input(),
+                sockets.camera_input(),
+                io.Float.Input(
+                    "shadow",
+                    default=0.45,
+                    min=0.0,
+                    max=1.0,
+                    step=0.05,
+                    tooltip="How dark the shadow is: 0 is none, 1 is black (0 to 1).",
+                ),
+                sockets.body_model_input("The body that poses are drawn with."),
+            ],
+            outputs=[io.Image.Output(display_name="image")],
+        )
+
+    @classmethod
+    def execute(cls, figure, camera, shadow, body_model=None):
+        device = host.compute_device()
+        figure, camera = convert.figure_on(device, figure, body_model), camera.to(device)
+        image = studio_backdrop(camera) * (1 - shadow * floor_shadow(figure, camera)[..., None])
+        return io.NodeOutput(host.to_intermediate(image))
 
 
 def _render_schema(verb, display_name, description, inputs):

@@ -22,7 +22,7 @@ NEWER_OPTIONS = {"advanced", "search_aliases", "has_intermediate_output"}
 
 
 def declare(kind, *args, **options):
-    """Returns ``kind(*args, **options)`` for a schema or an input class, without the newer options this ComfyUI does not know."""
+    """Returns ``kind(*args, **options)`` for a schema or an input, without newer options that this ComfyUI lacks."""
     known = inspect.signature(kind).parameters
     return kind(*args, **{name: value for name, value in options.items() if name in known or name not in NEWER_OPTIONS})
 

@@ -1,0 +1,124 @@
+"""A stand-in for the parts of ComfyUI that the nodes use, so that they can be tested where no ComfyUI is installed.
+
+It records what is declared and does nothing else; tests/host runs the same nodes inside the real program.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import importlib.util
+import sys
+from pathlib import Path
+from types import ModuleType, SimpleNamespace
+
+import torch
+
+PACK = Path(__file__).absolute().parents[2]
+
+
+class Declared:
+    """An input or output as declared: its id, type and options."""
+
+    io_type = None
+
+    def __init__(self, id=None, **options):
+        self.id, self.options = id, options
+
+
+def kind(io_type):
+    """Returns a stand-in for one of ComfyUI's socket types."""
+    return SimpleNamespace(
+        io_type=io_type,
+        Input=type("Input", (Declared,), {"io_type": io_type}),
+        Output=type("Output", (Declared,), {"io_type": io_type}),
+    )
+
+
+class Schema(SimpleNamespace):
+    """A node's declaration. Like 0.3.76's, it knows none of the newer options."""
+
+    def __init__(self, node_id, display_name, category, description="", inputs=(), outputs=(), is_output_node=False):
+        super().__init__(**{name: value for name, value in locals().items() if name not in ("self", "__class__")})
+
+
+class NodeOutput:
+    def __init__(self, *args, ui=None):
+        self.args, self.ui = args, ui
+
+
+class ModelPatcher:
+    def __init__(self, model, load_device, offload_device):
+        self.model, self.load_device, self.offload_device = model, load_device, offload_device
+
+
+class ProgressBar:
+    """Keeps the reports of all bars."""
+
+    reports: list = []
+
+    def __init__(self, total):
+        self.total = total
+
+    def update_absolute(self, value, total):
+        self.reports.append((value, total))
+
+
+def modules(models_dir):
+    """Returns {module name: stand-in}; ``models_dir`` plays ComfyUI's models folder."""
+    types = {"Int": "INT", "Float": "FLOAT", "String": "STRING", "Boolean": "BOOLEAN", "Combo": "COMBO"}
+    types |= {"Image": "IMAGE", "Mask": "MASK", "Clip": "CLIP", "MultiType": "COMFY_MULTITYPED_V3"}
+    io = SimpleNamespace(
+        **{name: kind(io_type) for name, io_type in types.items()},
+        Custom=kind,
+        Schema=Schema,
+        ComfyNode=object,
+        NodeOutput=NodeOutput,
+    )
+    cpu = torch.device("cpu")
+    folders: dict[str, list[str]] = {}
+    management = {
+        "get_torch_device": lambda: cpu,
+        "intermediate_device": lambda: cpu,
+        "unet_offload_device": lambda: cpu,
+        "load_models_gpu": lambda patchers: None,
+        "throw_exception_if_processing_interrupted": lambda: None,
+    }
+    contents = {
+        "comfy_api": {},
+        "comfy_api.v0_0_2": {
+            "io": io,
+            "ui": SimpleNamespace(PreviewImage=lambda image, cls=None: SimpleNamespace(image=image)),
+            "ComfyExtension": object,
+        },
+        "comfy": {},
+        "comfy.model_management": management,
+        "comfy.model_patcher": {"ModelPatcher": ModelPatcher},
+        "comfy.utils": {"ProgressBar": ProgressBar},
+        "folder_paths": {
+            "models_dir": str(models_dir),
+            "add_model_folder_path": lambda name, path: folders.setdefault(name, []).append(path),
+            "get_folder_paths": lambda name: folders[name],
+        },
+    }
+    made = {name: ModuleType(name) for name in contents}
+    for name, content in contents.items():
+        vars(made[name]).update(content)
+        parent, _, child = name.rpartition(".")
+        if parent:
+            setattr(made[parent], child, made[name])
+    return made
+
+
+def load_pack(folder):
+    """Imports the pack from ``folder`` as ComfyUI's loader does, named by its path; returns its nodes by id."""
+    name = str(folder).replace(".", "_x_")
+    spec = importlib.util.spec_from_file_location(name, str(Path(folder) / "__init__.py"))
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module
+    spec.loader.exec_module(module)
+    return asyncio.run(_nodes(module))
+
+
+async def _nodes(module):
+    extension = await module.comfy_entrypoint()
+    return {node.define_schema().node_id: node for node in await extension.get_node_list()}
