@@ -49,7 +49,7 @@ def parser():
     shared.add_argument("--device", default="auto", help="cpu, cuda, mps or auto (default)")
     look = argparse.ArgumentParser(add_help=False)
     look.add_argument("--avatar", metavar="FILE", help="avatar to pose (.glb, .vrm); default: the bundled one")
-    look.add_argument("--view", default="three-quarter", help="camera view: front, three-quarter, side, back, high (default three-quarter)")
+    look.add_argument("--view", default="three-quarter", help="camera view: front, three-quarter, side, back, top (default three-quarter)")
     look.add_argument("--engine", default="torch", help="torch (default) or pyrender")
     look.add_argument("--size", default="768", metavar="N or WxH", help="picture size in pixels (default 768)")
     sampling = argparse.ArgumentParser(add_help=False)
