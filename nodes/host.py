@@ -6,12 +6,14 @@ from pathlib import Path
 
 import comfy.model_management
 import comfy.model_patcher
+import comfy.ops
 import comfy.utils
 import folder_paths
 import torch
 
 from ..models.assets import search
 from ..models.checks import InputError
+from ..models.text_to_pose.text_encoder import CLIP_L, TextStates
 
 # Kind of file -> folders below ComfyUI's models folder. The first is ours, people have files in the others.
 MODEL_FOLDERS = {
@@ -21,6 +23,9 @@ MODEL_FOLDERS = {
     "avatars": ("avatars",),
 }
 BUNDLED_SUFFIX = " (bundled)"
+OPERATIONS = comfy.ops.manual_cast  # layers that ComfyUI may keep in RAM and bring over when they are needed
+CLIP_TOKENS = 77
+CLIP_END = 49407
 
 
 def register_model_folders():
@@ -127,3 +132,22 @@ def progress():
         bar.update_absolute(done, total)
 
     return report
+
+
+def clip_text_states(clip, text):
+    """Returns the TextStates of one text under a CLIP-L: the last layer's tokens, the unprojected end-of-text state.
+
+    Raises:
+        InputError: the CLIP is of another kind.
+    """
+    tokens = clip.tokenize(text)
+    if set(tokens) != {"l"}:
+        remedy = "Connect the CLIP of an SD1.5 checkpoint, or leave the input unconnected."
+        raise InputError("clip", " + ".join(sorted(tokens)), "is not a plain CLIP-L", remedy)
+    clip = clip.clone()
+    clip.clip_layer(None)  # a user's clip skip is meant for pictures; pose weights are trained on the last layer
+    states, pooled = clip.encode_from_tokens(tokens, return_pooled="unprojected")
+    first = [entry[0] for entry in tokens["l"][0]]  # pose networks read no further than this chunk
+    end = next((i for i, token in enumerate(first) if isinstance(token, int) and token == CLIP_END), CLIP_TOKENS - 1)
+    mask = torch.arange(CLIP_TOKENS, device=states.device)[None] <= end
+    return TextStates(states[:, :CLIP_TOKENS].float(), mask, pooled.float(), CLIP_L)

@@ -22,7 +22,6 @@ class PasteAvatarBack(io.ComfyNode):
             description="Lays the rendered avatar over a picture. Where it is solid its pixels are kept exactly, "
             "outside it the picture's are.",
             search_aliases=["composite", "overlay"],
-            has_intermediate_output=True,
             inputs=[
                 io.Image.Input(
                     "image", tooltip="The background, of the render's size. One picture for all rows, or one per row."
@@ -40,5 +39,5 @@ class PasteAvatarBack(io.ComfyNode):
     @classmethod
     def execute(cls, image, body_render, occluder=None):
         render = body_render.to(image.device)
-        pasted = host.to_intermediate(paste_back(convert.image_to_rgb(image), render, convert.mask_to_bhw(occluder)))
-        return io.NodeOutput(pasted, ui=convert.preview_image(pasted))
+        pasted = paste_back(convert.image_to_rgb(image), render, convert.mask_to_bhw(occluder))
+        return io.NodeOutput(host.to_intermediate(pasted))

@@ -11,6 +11,7 @@ from ..models.bodies.body import load_body_model, place_on_floor
 from ..models.checks import InputError
 from ..models.pose_prior.vposer import load_pose_prior
 from ..models.text_to_pose import load_text_to_pose, sample_poses
+from ..models.text_to_pose.text_encoder import MINILM
 from ..models.types import BodyPose
 from . import host, sockets
 from .sockets import declare
@@ -55,8 +56,10 @@ class LoadTextToPose(io.ComfyNode):
 
     @classmethod
     def execute(cls, file):
-        model = load_text_to_pose(host.choice_to_source("text_to_pose", file))
-        return io.NodeOutput(host.HostedNetwork(model, model))
+        source = host.choice_to_source("text_to_pose", file)
+        model = load_text_to_pose(source, device=host.compute_device(), operations=host.OPERATIONS)
+        encoders = [model.encoder.network] if model.config["text_encoder"]["id"] == MINILM else []
+        return io.NodeOutput(host.HostedNetwork(model, model.network, *encoders))
 
 
 class TextToPose(io.ComfyNode):
@@ -115,6 +118,16 @@ class TextToPose(io.ComfyNode):
                     "Below 0 takes the model's own value.",
                 ),
                 declare(
+                    io.Float.Input,
+                    "regularise",
+                    default=0.0,
+                    min=0.0,
+                    max=1.0,
+                    step=0.05,
+                    advanced=True,
+                    tooltip="How far the bundled pose prior pulls each pose towards natural ones (0 to 1); 0 is off.",
+                ),
+                declare(
                     io.String.Input,
                     "negative",
                     default="",
@@ -133,7 +146,11 @@ class TextToPose(io.ComfyNode):
         )
 
     @classmethod
-    def execute(cls, text_to_pose, text, count, seed, steps, guidance, negative="", clip=None):
+    def execute(cls, text_to_pose, text, count, seed, steps, guidance, regularise, negative="", clip=None):
+        states = negative_states = None
+        if clip is not None:
+            states = host.clip_text_states(clip, text)
+            negative_states = host.clip_text_states(clip, negative) if negative.strip() else None
         poses = sample_poses(
             text_to_pose.ready(),
             text,
@@ -142,7 +159,9 @@ class TextToPose(io.ComfyNode):
             steps=steps or None,
             guidance=guidance if guidance >= 0 else None,
             negative=negative,
-            text_states=host.clip_text_states(clip, [text, negative]) if clip is not None else None,
+            text_states=states,
+            negative_states=negative_states,
+            regularise=regularise,
             on_step=host.progress(),
         )
         return io.NodeOutput(host.to_intermediate(poses))
@@ -304,7 +323,7 @@ class RegularisePose(io.ComfyNode):
                     min=0.0,
                     max=1.0,
                     step=0.05,
-                    tooltip="0 leaves the poses, 1 takes the prior's version, between turns each joint part of the way.",
+                    tooltip="0 leaves the poses, 1 takes the prior's version, between turns joints part of the way.",
                 ),
             ],
             outputs=[sockets.BodyPose.Output(display_name="body_pose")],

@@ -217,7 +217,7 @@ class RenderPoseMap(io.ComfyNode):
             category="contrapposto/render",
             description="Draws the 18 OpenPose points and limbs in the standard colours, for pose ControlNets.",
             search_aliases=["openpose", "skeleton", "stick figure"],
-            has_intermediate_output=True,
+            is_output_node=True,
             inputs=[
                 sockets.figure_input(),
                 sockets.camera_input(),
@@ -249,8 +249,8 @@ class RenderStudio(io.ComfyNode):
             node_id="ContrappostoRenderStudio",
             display_name="Render Studio",
             category="contrapposto/render",
-            description="Draws a plain photo studio for the figure to stand in, with the figure's soft shadow on the floor: "
-            "a background for Paste Avatar Back when you have none.",
+            description="Draws a plain photo studio for the figure to stand in, with the figure's soft shadow on "
+            "the floor: a background for Paste Avatar Back when you have none.",
             search_aliases=["background", "backdrop", "shadow"],
             inputs=[
                 sockets.figure_input(),
@@ -293,7 +293,7 @@ def _render_schema(verb, display_name, description, inputs):
         category="contrapposto/render",
         description=description,
         search_aliases=["render body", "SMPL render"],
-        has_intermediate_output=True,
+        is_output_node=True,  # so that it shows its preview without a Preview Image node behind it
         inputs=[*inputs, engine],
         outputs=[
             io.Image.Output(display_name="image"),

@@ -18,7 +18,7 @@ BodyRender = io.Custom("BODY_RENDER")  # models.types.Render
 PoseKeypoint = io.Custom("POSE_KEYPOINT")  # list of OpenPose dicts, one per picture, shared with other packs
 
 # Options that came after 0.3.76. They only decorate, so an older ComfyUI may do without.
-NEWER_OPTIONS = {"advanced", "search_aliases", "has_intermediate_output"}
+NEWER_OPTIONS = {"advanced", "search_aliases"}
 
 
 def declare(kind, *args, **options):

@@ -32,6 +32,8 @@ from pathlib import Path
 PACK = Path(__file__).absolute().parents[2]
 PACK_FOLDER = "ComfyUI-Contrapposto"
 MARKERS = ("main.py", "nodes.py", "execution.py", "comfy", "comfy_extras", "comfy_api")
+# A browser shall show the workflow and nothing before it: no tour, no map.
+SETTINGS = {"Comfy.TutorialCompleted": True, "Comfy.Minimap.Visible": False}
 BOOT_SECONDS = 180
 PROMPT_SECONDS = 180
 NO_HOST = "no ComfyUI found: set COMFYUI_PATH to an installation (searched custom_nodes, comfy-cli, ~/comfy, ~/ComfyUI)"
@@ -150,6 +152,9 @@ class ComfyServer:
         self.base = Path(tempfile.mkdtemp(prefix="contrapposto-host-"))
         (self.base / "custom_nodes").mkdir()
         (self.base / "custom_nodes" / PACK_FOLDER).symlink_to(PACK, target_is_directory=True)
+        settings = self.base / "user" / "default" / "comfy.settings.json"
+        settings.parent.mkdir(parents=True)
+        settings.write_text(json.dumps(SETTINGS))
         with socket.socket() as probe:
             probe.bind(("127.0.0.1", 0))
             self.port = probe.getsockname()[1]

@@ -93,6 +93,7 @@ def modules(models_dir):
         "comfy": {},
         "comfy.model_management": management,
         "comfy.model_patcher": {"ModelPatcher": ModelPatcher},
+        "comfy.ops": {"manual_cast": torch.nn},
         "comfy.utils": {"ProgressBar": ProgressBar},
         "folder_paths": {
             "models_dir": str(models_dir),
