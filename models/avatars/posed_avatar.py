@@ -1,0 +1,112 @@
+"""A posed avatar: a `ports.Figure` that skins its vertices on demand and knows where its OpenPose points are."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from ..bodies.joints import OPENPOSE18_NAMES
+from ..types import Mesh
+from .avatar import Avatar
+
+ROWS_AT_ONCE = 16
+
+
+@dataclass(frozen=True, eq=False)
+class PosedAvatar:
+    """An avatar in B poses.
+
+    Args:
+        avatar: the character.
+        T_driver: (B, D, 3, 4) maps the rest pose (body frame, file units) to the world (metres) as each driver carries it.
+        joints: (B, D, 3) posed drivers, world, metres, in the order of ``avatar.rig.humanoid``.
+        scale: metres in the world per unit of the file.
+        report: how well the pose could be transferred, for the user.
+    """
+
+    avatar: Avatar
+    T_driver: Tensor
+    joints: Tensor
+    scale: float
+    report: str
+
+    def __len__(self):
+        return self.T_driver.shape[0]
+
+    @property
+    def device(self):
+        return self.T_driver.device
+
+    def mesh(self, rows: slice) -> Mesh:
+        """The skinned meshes of some rows, world frame, metres. Linear blend skinning, ``ROWS_AT_ONCE`` rows at a time."""
+        T_driver, avatar = self.T_driver[rows], self.avatar
+        vertices = T_driver.new_empty(len(T_driver), len(avatar.vertices), 3)
+        normals = torch.empty_like(vertices)
+        for start in range(0, len(T_driver), ROWS_AT_ONCE):
+            chunk = slice(start, start + ROWS_AT_ONCE)
+            blended = blend_slots(avatar, T_driver[chunk], avatar.weights)
+            vertices[chunk] = _apply(blended, avatar.vertices, 1.0)
+            normals[chunk] = torch.nn.functional.normalize(_apply(blended, avatar.normals, 0.0), dim=-1)
+        return Mesh(vertices, avatar.faces, normals, avatar.uv, avatar.colors, avatar.materials, avatar.face_material)
+
+    def keypoints_3d(self) -> Tensor:
+        """(B, 18, 3) OpenPose-18 points in the world, metres; NaN where the avatar has no such bone."""
+        points = dict(zip(self.avatar.rig.humanoid, self.joints.unbind(1)))
+        points["neck"] = (points["left_shoulder"] + points["right_shoulder"]) / 2  # OpenPose's neck
+        if "head" in points:
+            head = self.T_driver[:, list(self.avatar.rig.humanoid).index("head")]
+            face = face_points(self.avatar)
+            points |= {name: head[:, :, :3] @ point + head[:, :, 3] for name, point in face.items()}
+        missing = self.joints.new_full((len(self), 3), float("nan"))
+        return torch.stack([points.get(name, missing) for name in OPENPOSE18_NAMES], 1)
+
+
+def blend_slots(avatar: Avatar, T_driver: Tensor, weights: Tensor) -> Tensor:
+    """(B, 3, 4, V) blended maps from the vertices' own space to the world, vertices last, where memory is read in order.
+
+    Args:
+        avatar: the character.
+        T_driver: (B, D, 3, 4) posed drivers.
+        weights: (V, S) of the wanted vertices.
+    """
+    maps = T_driver[:, avatar.slot_driver, :, :3] @ avatar.T_rest_slot[:, :3]
+    maps = torch.cat([maps[..., :3], maps[..., 3:] + T_driver[:, avatar.slot_driver, :, 3:]], -1)
+    return maps.permute(0, 2, 3, 1) @ weights.T
+
+
+def transform_points(avatar: Avatar, T_driver: Tensor, ids: Tensor) -> Tensor:
+    """(B, C, 3) the skinned vertices ``ids`` (C,)."""
+    return _apply(blend_slots(avatar, T_driver, avatar.weights[ids]), avatar.vertices[ids], 1.0)
+
+
+def _apply(blended, points, w):
+    """(B, 3, 4, V) maps on (V, 3) points or, with w = 0, directions -> (B, V, 3)."""
+    x, y, z = points.T
+    result = blended[:, :, 0] * x
+    result.addcmul_(blended[:, :, 1], y.expand_as(result)).addcmul_(blended[:, :, 2], z.expand_as(result))
+    if w:
+        result += blended[:, :, 3]
+    return result.transpose(1, 2)
+
+
+def face_points(avatar: Avatar):
+    """Face point -> (3,) rest position in the body frame, file units: from bones named after them, else by a head's proportions.
+
+    The head is the box around the vertices that the head bone moves; hair and hats push the estimate up.
+    """
+    known = {role: torch.as_tensor(avatar.rig.R_body @ avatar.rig.world[node, :3, 3], dtype=torch.float32, device=avatar.device)
+             for role, node in avatar.rig.face.items()}
+    head = list(avatar.rig.humanoid).index("head")
+    mine = avatar.rest[(avatar.weights[:, avatar.slot_driver == head].sum(1) > 0.5)]
+    if len(mine) < 8:
+        return known
+    low, high = mine.amin(0), mine.amax(0)
+    middle, (width, height, depth) = (low + high) / 2, high - low
+    along = {"nose": (0.0, 0.40, 1.0), "left_eye": (0.19, 0.53, 0.88), "left_ear": (0.48, 0.45, 0.45)}  # width, height, depth
+    for name, (x, y, z) in along.items():
+        estimate = torch.stack([x * width, low[1] + y * height, low[2] + z * depth])
+        for role, sign in ((name, 1.0), (name.replace("left", "right"), -1.0)):
+            known.setdefault(role, torch.stack([middle[0] + sign * estimate[0], estimate[1], estimate[2]]))
+    return known
