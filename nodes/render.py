@@ -194,14 +194,31 @@ class RenderDepth(io.ComfyNode):
             [
                 sockets.figure_input(),
                 sockets.camera_input(),
+                declare(
+                    io.Combo.Input,
+                    "mode",
+                    options=["inverse", "linear"],
+                    default="inverse",
+                    advanced=True,
+                    tooltip="inverse: brightness follows 1 / distance, as depth ControlNets were trained. "
+                    "linear: brightness falls evenly with distance.",
+                ),
+                declare(
+                    io.Boolean.Input,
+                    "one_range",
+                    default=False,
+                    advanced=True,
+                    tooltip="On: one scale from near to far for all rows, so that a film does not flicker. "
+                    "Off: each row uses its own.",
+                ),
                 sockets.body_model_input("The body that poses are drawn with."),
             ],
         )
 
     @classmethod
-    def execute(cls, figure, camera, engine, body_model=None):
+    def execute(cls, figure, camera, mode, one_range, engine, body_model=None):
         render = _draw(figure, camera, "gray", engine, body_model)
-        image = depth_to_image(render.depth)
+        image = depth_to_image(render.depth, mode, shared=one_range)
         return io.NodeOutput(image, render.alpha, render, ui=convert.preview_image(image))
 
 
@@ -221,6 +238,14 @@ class RenderPoseMap(io.ComfyNode):
             inputs=[
                 sockets.figure_input(),
                 sockets.camera_input(),
+                declare(
+                    io.Boolean.Input,
+                    "hide_far_face",
+                    default=True,
+                    advanced=True,
+                    tooltip="On: eyes, ears and nose that the head itself hides are left out, as a detector would. "
+                    "Off: all points are drawn.",
+                ),
                 sockets.body_model_input("The body that poses are drawn with."),
             ],
             outputs=[
@@ -232,9 +257,11 @@ class RenderPoseMap(io.ComfyNode):
         )
 
     @classmethod
-    def execute(cls, figure, camera, body_model=None):
+    def execute(cls, figure, camera, hide_far_face, body_model=None):
         device = host.compute_device()
-        keypoints = project_keypoints(convert.figure_on(device, figure, body_model), camera.to(device))
+        figure, camera = convert.figure_on(device, figure, body_model), camera.to(device)
+        depth = render_figure(figure, camera, on_row=host.progress()).depth if hide_far_face else None
+        keypoints = project_keypoints(figure, camera, depth)
         image = host.to_intermediate(draw_pose_map(keypoints))
         return io.NodeOutput(image, convert.keypoints_to_pose_keypoint(keypoints), ui=convert.preview_image(image))
 
