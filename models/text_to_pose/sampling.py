@@ -1,0 +1,115 @@
+"""Sampling poses from text: encode, diffuse with guidance, decode, put on the floor."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from ..checks import InputError, check_choice, check_range
+from ..types import BodyPose
+from .diffusion import SAMPLERS, T, candidate_noise, sample
+from .model import TextToPose
+from .prompts import check_prompt
+from .text_encoder import TextStates
+
+MAX_COUNT = 256
+MAX_GUIDANCE = 20.0
+MAX_SEED = 2**64 - 1
+ROWS_AT_ONCE = 512  # bounds memory; larger jobs run prompt by prompt
+
+
+def sample_poses(model: TextToPose, texts, count=1, seed=0, steps=None, guidance=None, negative="", text_states=None,
+                 negative_states=None, body=None, regularise=0.0, sampler=None, on_step=None) -> BodyPose:
+    """Samples poses that fit sentences (PAS, section 3.3), all candidates of a prompt in one batch.
+
+    The same seed gives the same poses on the CPU. Candidate i of a seed starts from the same noise for every prompt and every count.
+
+    Args:
+        model: from :func:`load_text_to_pose`.
+        texts: one prompt or a list of P prompts, English, at most 1,000 characters each; the first 77 tokens count.
+        count: candidates per prompt, 1..256.
+        seed: 0..2**64 - 1.
+        steps: network evaluations, 1..1000; None takes the number the weights were measured with.
+        guidance: classifier-free guidance scale, 0..20; 1 is none, None takes the model's.
+        negative: what the pose should not be; empty means no text at all.
+        text_states, negative_states: states of ``texts`` and ``negative`` from another encoder, for models made for it.
+        body: BodyModel whose feet decide where the floor is; None takes the open body.
+        regularise: 0..1, how far poses are pulled through the open pose prior (PAS "6D+VPoser"); for 6D models only.
+        sampler: "dpmpp_2m" or "ddim"; None takes the model's.
+        on_step: called with (i, n) after each of n steps.
+
+    Returns:
+        BodyPose with P * count rows, prompt-major, standing on y = 0.
+
+    Raises:
+        InputError: an input is out of range, or the text states do not fit the model.
+    """
+    texts = [check_prompt(text) for text in ([texts] if isinstance(texts, str) else texts)]
+    if not texts:
+        raise InputError("prompts", texts, "are none", "Give at least one prompt.")
+    defaults = model.defaults
+    check_range("count", count, 1, MAX_COUNT)
+    check_range("seed", seed, 0, MAX_SEED)
+    check_range("regularise", regularise, 0, 1)
+    steps = check_range("steps", defaults["steps"] if steps is None else steps, 1, T)
+    guidance = check_range("guidance", defaults["guidance"] if guidance is None else guidance, 0, MAX_GUIDANCE)
+    sampler = check_choice("sampler", defaults["sampler"] if sampler is None else sampler, SAMPLERS)
+    states, nothing = encode_prompts(model, texts, negative, text_states, negative_states)
+    noise = candidate_noise(seed, count, model.network.config.pose_dim).to(model.device)
+    at_once = max(1, ROWS_AT_ONCE // count)
+    starts = range(0, len(texts), at_once)
+    poses = []
+    for number, start in enumerate(starts):
+        report = on_step and (lambda i, n, number=number: on_step(number * n + i, len(starts) * n))
+        x = sample_vectors(model, states.rows(slice(start, start + at_once)), nothing, noise, steps, guidance, sampler, report)
+        poses.append(model.decode(x.flatten(0, 1)))
+    return finish_poses(model, BodyPose.cat(poses), body, regularise)
+
+
+def encode_prompts(model, texts, negative, text_states, negative_states):
+    """Returns the states of the prompts, and of the negative prompt or None for the dropped condition."""
+    negative = check_prompt(negative, "negative prompt") if negative.strip() else ""
+    if text_states is not None and negative and negative_states is None:
+        raise InputError("negative prompt", negative, "is not encoded", "Encode it with the text encoder that encoded the prompt.")
+    states = model.encoder(texts) if text_states is None else text_states.to(model.device)
+    if len(states) != len(texts):
+        raise InputError("text states", len(states), f"do not match the {len(texts)} prompts", "Encode every prompt.")
+    nothing = negative_states
+    if negative and nothing is None:
+        nothing = model.encoder([negative])
+    for given in (states, nothing):
+        if given is not None:
+            model.check_states(given)
+    return states, nothing if nothing is None else nothing.to(model.device)
+
+
+@torch.no_grad()
+def sample_vectors(model, states: TextStates, nothing: TextStates | None, noise: Tensor, steps, guidance, sampler, on_step=None) -> Tensor:
+    """Diffuses standardised vectors ``(P, count, D)`` for P prompts from noise ``(count, D)``.
+
+    Guidance (Ho and Salimans 2022) mixes two predictions in one batch: ``x_0 = uncond + guidance (cond - uncond)``.
+    """
+    network, prompts = model.network, len(states)
+    x = noise.expand(prompts, *noise.shape)
+    prefix = network.encode_prefix(states)
+    if guidance != 1:
+        uncond = network.null_prefix(prompts) if nothing is None else network.encode_prefix(nothing.rows([0] * prompts))
+        prefix = prefix.cat(uncond)
+
+    def predict(x_t, t):
+        times = torch.full(x_t.shape[:2], t, device=x_t.device)
+        if guidance == 1:
+            return network(x_t, times, prefix)
+        cond, uncond = network(torch.cat([x_t, x_t]), torch.cat([times, times]), prefix).chunk(2)
+        return uncond + guidance * (cond - uncond)
+
+    return sample(predict, x, steps, sampler, on_step)
+
+
+def finish_poses(model, pose, body, regularise):
+    """Pulls poses through the prior when asked to, and puts them on the floor."""
+    from ..bodies.body import load_body_model, place_on_floor
+
+    if regularise and model.network.config.representation == "rot6d":
+        pose = BodyPose(pose.global_orient, model.pose_prior.regularise(pose.body_pose, regularise))
+    return place_on_floor(load_body_model(device=model.device) if body is None else body, pose)

@@ -1,0 +1,205 @@
+"""Captions for training text to pose: the set's own, and natural sentences composed for its authored poses.
+
+The set's own captions are templates; free sentences sound different. So natural phrases for a stance, an arm configuration and a turn of
+the head or torso are joined as the authored group shows them, given a subject and a scene that must not matter, and mirrored together
+with the pose half of the time. Placeholders in phrases: {s} the side, {o} the opposite one, {p} his, her or their.
+"""
+
+from __future__ import annotations
+
+import json
+import random
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+from torch import Tensor
+
+from .text_pose import SPLITS, Problem, TextPoseData, mirror_words
+
+STANDING = "stand"
+SHARES = {"natural": 0.6, "template": 0.28, "clip": 0.12}  # of drawn captions; kinds that a data folder lacks are left out
+SCENE, SUBJECT, PREFIX, MIRROR, SENTENCE = 0.35, 0.6, 0.12, 0.5, 0.1  # chances of each change
+PREFIXES = ("a photo of", "a full body shot of", "picture of", "a drawing of", "show me", "draw", "a render of", "imagine", "pose:")
+PRONOUNS = ("his", "her", "their", "the")
+_TEMPLATE_SUBJECT = re.compile(
+    r"^(an? (young )?(person|man|woman|boy|girl|character)|the (person|figure|character)|someone|he|she)(?= )", re.IGNORECASE)
+_GERUND = re.compile(r"^\w{2,}ing\b")
+
+
+@dataclass(frozen=True)
+class CaptionedPoses:
+    """A sentence and the poses it describes.
+
+    Args:
+        text: the sentence.
+        rows: (M,) int64 rows of the data.
+        mirrored: the poses must be mirrored to fit the sentence.
+    """
+
+    text: str
+    rows: Tensor
+    mirrored: bool = False
+
+
+@dataclass(frozen=True)
+class Group:
+    """Authored poses of one stance and set of modifiers.
+
+    Args:
+        rows: (M,) int64 rows of the data.
+        stance: name of the stance.
+        side: what {s} means in the stance's phrases.
+        modifiers: (part, name, side) of arms, head and torso.
+    """
+
+    rows: Tensor
+    stance: str
+    side: str | None
+    modifiers: tuple[tuple[str, str, str | None], ...]
+
+
+@dataclass(frozen=True)
+class Phrases:
+    """Natural phrases: ``parts`` (part, name) -> phrases, ``alone`` the same for a standing person, ``subjects`` and ``scenes``."""
+
+    parts: dict[tuple[str, str], list[str]]
+    alone: dict[tuple[str, str], list[str]]
+    subjects: list[str]
+    scenes: list[str]
+
+
+class CaptionSource:
+    """Draws captions of one split. All randomness comes from the generator that each call is given."""
+
+    def __init__(self, data: TextPoseData, folder, split="train"):
+        """
+        Args:
+            data: as read from the folder.
+            folder: holds ``groups.jsonl`` and ``paraphrases/``; without them only the data's own captions are drawn.
+            split: "train", "val" or "test".
+        """
+        self.phrases = load_phrases(folder)
+        groups, self.problems = load_groups(folder, data, split)
+        known = [group for group in groups if ("stance", group.stance) in self.phrases.parts]
+        own = [caption for caption in data.captions if caption.split == split]
+        sources = {
+            "natural": (self.natural, Balanced(known, lambda group: (group.stance, bool(group.modifiers)))),
+            "template": (self.template, Balanced([c for c in own if c.kind != "clip"], lambda caption: caption.kind)),
+            "clip": (self.template, Balanced([c for c in own if c.kind == "clip"], lambda caption: caption.text)),
+        }
+        self.sources = {name: source for name, source in sources.items() if len(source[1])}
+
+    def draw(self, rng: random.Random) -> CaptionedPoses:
+        """Returns one caption with its poses."""
+        names = list(self.sources)
+        kind = rng.choices(names, [SHARES[name] for name in names])[0]
+        make, items = self.sources[kind]
+        item = items.draw(rng)
+        text = self.decorate(make(item, rng), rng)
+        mirrored = rng.random() < MIRROR
+        return CaptionedPoses(mirror_words(text) if mirrored else text, item.rows, mirrored)
+
+    def pool(self, seed, size) -> list[CaptionedPoses]:
+        """Returns ``size`` captions, the same for the same seed."""
+        rng = random.Random(seed)
+        return [self.draw(rng) for _ in range(size)]
+
+    def natural(self, group: Group, rng):
+        """Composes a natural sentence for a group: stance, then arms, head and torso in any order."""
+        phrases, modifiers, side = self.phrases, list(group.modifiers), group.side
+        rng.shuffle(modifiers)
+        base = rng.choice(phrases.parts["stance", group.stance])
+        if group.stance == STANDING and modifiers and modifiers[0][:2] in phrases.alone and rng.random() < 0.6:
+            part, name, side = modifiers.pop(0)
+            base = rng.choice(phrases.alone[part, name])
+        text = self.with_subject(fill(base, side, rng), rng)
+        for part, name, side in modifiers:
+            if (part, name) in phrases.parts:
+                text += rng.choice((", ", ", ", " and ", " with " if part == "BOTH" else ", ")) + fill(
+                    rng.choice(phrases.parts[part, name]), side, rng)
+        return text
+
+    def with_subject(self, text, rng):
+        """Gives a phrase a subject where that makes a sentence, or exchanges "my avatar"."""
+        if not self.phrases.subjects or rng.random() > SUBJECT:
+            return text
+        subject = rng.choice(self.phrases.subjects)
+        if text.startswith("my avatar "):
+            return subject + text.removeprefix("my avatar")
+        return subject + rng.choice((" ", " is ", ", ")) + text if _GERUND.match(text) else text
+
+    def template(self, caption, rng):
+        """One of the set's own captions, often with another subject."""
+        if self.phrases.subjects and rng.random() < SUBJECT:
+            return _TEMPLATE_SUBJECT.sub(lambda _: rng.choice(self.phrases.subjects), caption.text)
+        return caption.text
+
+    def decorate(self, text, rng):
+        """Adds what must not move the pose: a scene, a prefix, a capital letter and a full stop."""
+        if self.phrases.scenes and rng.random() < SCENE:
+            scene, text = rng.choice(self.phrases.scenes), text.rstrip(".")
+            text = rng.choice((f"{text} {scene}", f"{text}, {scene}", f"{scene}, {text}"))
+        if rng.random() < PREFIX:
+            text = f"{rng.choice(PREFIXES)} {text}"
+        if rng.random() < SENTENCE:
+            text = text[0].upper() + text[1:].rstrip(".") + "."
+        return text
+
+
+class Balanced:
+    """Draws items so that every kind is equally likely, however many items it has."""
+
+    def __init__(self, items, kind):
+        kinds = {}
+        for item in items:
+            kinds.setdefault(kind(item), []).append(item)
+        self.kinds = list(kinds.values())
+
+    def __len__(self):
+        return len(self.kinds)
+
+    def draw(self, rng):
+        return rng.choice(rng.choice(self.kinds))
+
+
+def fill(phrase, side, rng):
+    """Fills the placeholders of a phrase. Without a side, {s} and {o} are dropped."""
+    other = {"left": "right", "right": "left"}.get(side, "")
+    text = phrase.replace("{s}", side or "").replace("{o}", other).replace("{p}", rng.choice(PRONOUNS))
+    return " ".join(text.split())
+
+
+def load_phrases(folder) -> Phrases:
+    """Reads ``paraphrases/*.jsonl``; a folder without them gives no phrases."""
+    parts, alone, others = {}, {}, {"subject": [], "scene": []}
+    for file in sorted((Path(folder) / "paraphrases").glob("*.jsonl")):
+        for line in file.read_text(encoding="utf-8").splitlines():
+            row = json.loads(line)
+            if row["part"] in others:
+                others[row["part"]] += row["phrases"]
+                continue
+            key = row["part"], row.get("name") or row["first_phrase"]
+            parts[key] = row["phrases"] if row["part"] == "stance" else row["modifier"]
+            if row.get("alone"):
+                alone[key] = row["alone"]
+    return Phrases(parts, alone, others["subject"], others["scene"])
+
+
+def load_groups(folder, data: TextPoseData, split):
+    """Reads ``groups.jsonl``. Returns (groups of the split, problems); no file gives no groups."""
+    file, groups, problems = Path(folder) / "groups.jsonl", [], []
+    for number, line in enumerate(file.read_text(encoding="utf-8").splitlines() if file.is_file() else ()):
+        try:
+            entry = json.loads(line)
+            modifiers = tuple((m["part"], m["name"], m.get("side")) for m in entry["modifiers"])
+            stance, side, start, stop = entry["stance"], entry["side"], *entry["range"]
+            if entry["split"] not in SPLITS:
+                raise ValueError(f"has an unknown split {entry['split']!r}")
+        except (ValueError, KeyError, TypeError) as error:
+            problems.append(Problem("groups.jsonl", number, str(error) or type(error).__name__))
+            continue
+        rows = data.rows_in([(start, stop)])
+        if entry["split"] == split and len(rows):
+            groups.append(Group(rows, stance, side, modifiers))
+    return groups, problems

@@ -1,0 +1,278 @@
+"""Trains the text-to-pose network (PAS, section 3.3).
+
+    python -m contrapposto.models.training.train_text_to_pose --data DIR [--preset base] [--out FILE]
+
+Captions are drawn into a pool that is encoded once and drawn anew every few hundred steps. Each caption of a batch meets several of its
+poses at several noise levels at once, because they share the text part of the sequence (see network.py).
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+import torch
+from torch.nn import functional as F
+
+from ..assets.registry import BUNDLED, OPEN_TEXT_TO_POSE, write_manifest_entry
+from ..checks import InputError
+from ..rotations import rotmat_to_rot6d
+from ..text_to_pose.diffusion import T, add_noise, candidate_noise, cosine_alphas_bar
+from ..text_to_pose.model import TextToPose, save_text_to_pose
+from ..text_to_pose.network import NetworkConfig, PoseTransformer
+from ..text_to_pose.sampling import sample_vectors
+from ..text_to_pose.text_encoder import TextStates, load_minilm
+from .datasets.captions import CaptionSource
+from .datasets.text_pose import UNCLEAR_ORIGIN, load_text_pose, mirror_rotvec
+from .loop import LoopConfig, RunFolder, source_commit, train
+from .pose_probes import PROBES, Joints, joint_positions
+
+SAMPLING = {"sampler": "dpmpp_2m", "steps": 20, "guidance": 2.5}
+MIN_STD = 0.05  # components that hardly ever move would otherwise be blown up and dominate the loss
+
+
+@dataclass(frozen=True)
+class Preset:
+    """One way to train.
+
+    Args:
+        network: sizes of the network.
+        loop: steps, learning rate and so on; its ``batch`` counts captions.
+        copies: noised poses per caption that share the text part.
+        pool: captions that are drawn and encoded together.
+        refresh: steps after which a new pool is drawn.
+        drop: share of captions whose text is dropped, for guidance.
+        bf16: run the network in bfloat16 (weights stay float32).
+    """
+
+    network: NetworkConfig
+    loop: LoopConfig
+    copies: int = 8
+    pool: int = 12288
+    refresh: int = 600
+    drop: float = 0.1
+    bf16: bool = True
+
+
+PRESETS = {
+    "tiny": Preset(NetworkConfig(width=128, layers=4), LoopConfig(1500, 64, warmup=100, ema=0.99, validate_every=500), pool=4096),
+    "base": Preset(NetworkConfig(), LoopConfig(12000, 64, warmup=300, ema=0.999, validate_every=1000)),
+}
+
+
+@dataclass
+class CaptionPool:
+    """Encoded captions, sorted by length: states in float16 one after another, and where each begins."""
+
+    captions: list
+    tokens: torch.Tensor
+    starts: torch.Tensor
+    pooled: torch.Tensor
+
+    def states(self, rows, device):
+        """Returns the TextStates of some captions, padded to the longest of them."""
+        begin, count = self.starts[rows], self.starts[rows + 1] - self.starts[rows]
+        place = torch.arange(int(count.max()))
+        mask = place < count[:, None]
+        tokens = self.tokens[torch.where(mask, begin[:, None] + place, 0)].float() * mask[..., None]
+        return TextStates(tokens.to(device), mask.to(device), self.pooled[rows].float().to(device), "pool")
+
+
+def encode_pool(encoder, captions, batch=128) -> CaptionPool:
+    """Encodes captions in order of their length, so that little is padding."""
+    captions = sorted(captions, key=lambda caption: len(caption.text))
+    tokens, counts, pooled = [], [], []
+    for start in range(0, len(captions), batch):
+        states = encoder([caption.text for caption in captions[start : start + batch]])
+        tokens.append(states.tokens[states.mask].half().cpu())
+        counts.append(states.mask.sum(1).cpu())
+        pooled.append(states.pooled.half().cpu())
+    starts = F.pad(torch.cat(counts).cumsum(0), (1, 0))
+    return CaptionPool(captions, torch.cat(tokens), starts, torch.cat(pooled))
+
+
+@dataclass
+class Task:
+    """What the training loop asks for: batches and losses.
+
+    Args:
+        data: the poses.
+        vectors: (2, N, D) standardised pose vectors, as they are and mirrored.
+        mean, std: (D,) their statistics.
+        source: draws captions.
+        encoder: encodes them.
+    """
+
+    data: object
+    vectors: torch.Tensor
+    mean: torch.Tensor
+    std: torch.Tensor
+    source: CaptionSource
+    encoder: object
+    preset: Preset
+    alphas_bar: torch.Tensor = field(default_factory=lambda: cosine_alphas_bar().float())
+    pools: dict = field(default_factory=dict)
+
+    def pool(self, number) -> CaptionPool:
+        """The captions of some hundred steps; only the current pool is kept."""
+        if number not in self.pools:
+            self.pools.clear()
+            self.pools[number] = encode_pool(self.encoder, self.source.pool(f"{self.preset.loop.seed}/{number}", self.preset.pool))
+        return self.pools[number]
+
+    def draw(self, generator):
+        """Places in the pool of one batch: captions of similar length, from a window of the sorted pool."""
+        batch, window = self.preset.loop.batch, min(self.preset.pool, 16 * self.preset.loop.batch)
+        first = torch.randint(0, self.preset.pool - window + 1, (), generator=generator)
+        return first + torch.randperm(window, generator=generator)[:batch]
+
+    def loss(self, network, rows, step, generator):
+        """Mean squared error of the predicted x_0 (PAS, section 3.3) for several noised poses of each caption."""
+        pool = self.pool((step - 1) // self.preset.refresh)
+        device = generator.device
+        x_0 = self.poses([pool.captions[row] for row in rows.tolist()], generator).to(device)
+        keep = torch.rand(len(rows), generator=generator, device=device) >= self.preset.drop
+        t = torch.randint(0, T, x_0.shape[:2], generator=generator, device=device)
+        eps = torch.randn(x_0.shape, generator=generator, device=device)
+        x_t = add_noise(x_0, eps, self.alphas_bar.to(device)[t][..., None])
+        with torch.autocast(device.type, torch.bfloat16, enabled=self.preset.bf16):
+            predicted = network(x_t, t, network.encode_prefix(pool.states(rows, device), keep))
+        return {"loss": F.mse_loss(predicted.float(), x_0)}
+
+    def poses(self, captions, generator):
+        """Draws (B, copies, D) pose vectors that fit the captions."""
+        places = torch.rand(len(captions), self.preset.copies, generator=generator, device=generator.device).cpu()
+        drawn = [self.vectors[int(c.mirrored), c.rows[(place * len(c.rows)).long()]] for c, place in zip(captions, places)]
+        return torch.stack(drawn)
+
+
+def pose_vectors(data, prior=None):
+    """Returns (2, N, D) vectors [x_p, root 6D] of all poses, as they are and mirrored."""
+    sides = []
+    for mirrored in (False, True):
+        rotvec = torch.cat([data.root_rotvec[:, None], data.body_rotvec], 1)
+        rotmat = to_rotmats(mirror_rotvec(rotvec, data.mirror) if mirrored else rotvec)
+        body = rotmat_to_rot6d(rotmat[:, 1:]).flatten(1) if prior is None else in_parts(lambda r: prior.encode(r).mean, rotmat[:, 1:])
+        sides.append(torch.cat([body, rotmat_to_rot6d(rotmat[:, 0])], -1))
+    return torch.stack(sides)
+
+
+def to_rotmats(rotvec):
+    from ..rotations import rotvec_to_rotmat
+
+    return in_parts(rotvec_to_rotmat, rotvec)
+
+
+def in_parts(function, tensor, size=8192):
+    """Applies a function to the rows part by part, which bounds memory."""
+    with torch.no_grad():
+        return torch.cat([function(part) for part in tensor.split(size)])
+
+
+def make_task(folder, preset, device, representation):
+    """Reads the data folder and prepares vectors, statistics, captions and the encoder."""
+    data = load_text_pose(folder, UNCLEAR_ORIGIN)
+    prior = None
+    if representation == "latent":
+        from ..pose_prior.vposer import load_pose_prior
+
+        prior = load_pose_prior(device="cpu")
+    vectors = pose_vectors(data, prior)
+    chosen = vectors[:, data.rows("train")].flatten(0, 1)
+    mean, std = chosen.mean(0), chosen.std(0).clamp(min=MIN_STD)
+    task = Task(data, (vectors - mean) / std, mean, std, CaptionSource(data, folder), load_minilm(device=device), preset)
+    return task, None if prior is None else prior.sha256
+
+
+class Validation:
+    """Scores of the averaged weights: held-out error, and how many free sentences give a right pose."""
+
+    def __init__(self, task, folder, config, captions=1024, per_probe=5):
+        self.task, self.config = task, config
+        self.noise = candidate_noise(0, per_probe, task.vectors.shape[-1])
+        self.held_out = encode_pool(task.encoder, CaptionSource(task.data, folder, "val").pool("validation", captions))
+        self.probe_states = task.encoder([probe.text for probe in PROBES])
+
+    def __call__(self, network):
+        return {"val_loss": self.held_out_error(network), **self.probes(network)}
+
+    @torch.no_grad()
+    def held_out_error(self, network):
+        """Mean squared error on captions of the validation split, at fixed noise."""
+        generator, errors = torch.Generator().manual_seed(0), []
+        for rows in torch.arange(len(self.held_out.captions)).split(128):
+            x_0 = self.task.poses([self.held_out.captions[row] for row in rows.tolist()], generator)
+            t = torch.randint(0, T, x_0.shape[:2], generator=generator)
+            x_t = add_noise(x_0, torch.randn(x_0.shape, generator=generator), self.task.alphas_bar[t][..., None])
+            device = next(network.parameters()).device
+            prefix = network.encode_prefix(self.held_out.states(rows, device))
+            errors.append(F.mse_loss(network(x_t.to(device), t.to(device), prefix).cpu(), x_0))
+        return float(torch.stack(errors).mean())
+
+    def probes(self, network):
+        """Shares of right poses: single samples, any of five, and single samples of the probes that name a side."""
+        passed = self.probe_table(network).float()
+        sides = torch.tensor([probe.family == "side" for probe in PROBES])
+        return {"probe": passed.mean(), "probe_any": passed.amax(1).mean(), "probe_side": passed[sides].mean()}
+
+    def probe_table(self, network, guidance=SAMPLING["guidance"], steps=SAMPLING["steps"]):
+        """Returns (probes, samples) bool."""
+        task = self.task
+        device = next(network.parameters()).device
+        model = TextToPose(network, task.mean.to(device), task.std.to(device), self.config)
+        x = sample_vectors(model, self.probe_states, None, self.noise.to(device), steps, guidance, SAMPLING["sampler"])
+        pose = model.decode(x.flatten(0, 1)).to("cpu")
+        rotmats = torch.cat([pose.global_orient[:, None], pose.body_pose], 1)
+        positions = joint_positions(rotmats, task.data.rest_offsets, task.data.parents).unflatten(0, x.shape[:2])
+        return torch.stack([probe.holds(Joints(p)) for probe, p in zip(PROBES, positions)])
+
+
+def main(arguments=None):
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--data", type=Path, default=Path("../shared/data/text_pose"), help="text_pose folder")
+    parser.add_argument("--preset", choices=PRESETS, default="base")
+    parser.add_argument("--representation", choices=("rot6d", "latent"), default="rot6d")
+    parser.add_argument("--steps", type=int, help="instead of the preset's number")
+    parser.add_argument("--run", type=Path, help="run folder; an unfinished run in it is continued")
+    parser.add_argument("--out", type=Path, help="weights file; default: the bundled one")
+    parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        report = run_training(parser.parse_args(arguments))
+    except InputError as error:
+        raise SystemExit(str(error)) from None
+    sys.stdout.write(report + "\n")
+
+
+def run_training(options):
+    """Trains, writes the weights file, and returns a line for the user."""
+    begun = time.monotonic()
+    preset = PRESETS[options.preset]
+    loop = LoopConfig(**{**asdict(preset.loop), **({"steps": options.steps} if options.steps else {})})
+    network_config = NetworkConfig(**{**preset.network.to_dict(), "representation": options.representation})
+    preset = Preset(network_config, loop, preset.copies, preset.pool, preset.refresh, preset.drop, preset.bf16)
+    task, prior = make_task(options.data, preset, options.device, options.representation)
+    for problem in (*task.data.problems, *task.source.problems):
+        sys.stderr.write(f"{problem.file} row {problem.row} {problem.what}; left out\n")
+    torch.manual_seed(loop.seed)
+    network = PoseTransformer(network_config).to(options.device)
+    about = {"text_encoder": {"id": task.encoder.id, "dim": task.encoder.dim}, "sampling": SAMPLING, "pose_prior": prior}
+    validation = Validation(task, options.data, about)
+    run = RunFolder(options.run or Path("runs") / f"text_to_pose_{options.preset}_{options.representation}", {
+        "preset": asdict(preset), "data": str(options.data), "excluded": list(UNCLEAR_ORIGIN), "poses": len(task.data)})
+    trained = train(network, task.draw, task.loss, loop, run, validation)
+    scores = {name: round(float(value), 4) for name, value in validation(trained).items()}
+    training = {"steps": loop.steps, "preset": options.preset, "excluded": list(UNCLEAR_ORIGIN), "poses": len(task.data.rows("train")),
+                "commit": source_commit(), "seconds": round(time.monotonic() - begun)}
+    out = options.out or BUNDLED / OPEN_TEXT_TO_POSE
+    save_text_to_pose(out, trained, task.mean, task.std, {
+        **about, "training": training, "scores": scores, "licence": "Apache-2.0; training data: docs/model_cards/open_text_to_pose.md"})
+    if out.parent == BUNDLED:
+        write_manifest_entry(out.name, "Apache-2.0 (docs/model_cards/open_text_to_pose.md)", "make train-text-to-pose DATA=DIR")
+    return f"{out}: {scores}"
+
+
+if __name__ == "__main__":
+    main()
