@@ -33,7 +33,7 @@ class LoadBodyModel(io.ComfyNode):
                     "models/smpl or models/smplx. Code hidden in a .pkl never runs.",
                 ),
             ],
-            outputs=[sockets.BodyModel.Output(display_name="body_model")],
+            outputs=[sockets.BodyModel.Output(display_name="body_model", tooltip="The body, in its mean shape.")],
         )
 
     @classmethod
@@ -70,7 +70,7 @@ class LoadAvatar(io.ComfyNode):
                     tooltip="The bundled character, or a rigged file in ComfyUI/models/avatars.",
                 ),
             ],
-            outputs=[sockets.Avatar.Output(display_name="avatar")],
+            outputs=[sockets.Avatar.Output(display_name="avatar", tooltip="The character in its rest pose.")],
         )
 
     @classmethod
@@ -106,7 +106,7 @@ class RetargetPose(io.ComfyNode):
                 ),
             ],
             outputs=[
-                sockets.PosedAvatar.Output(display_name="posed_avatar"),
+                sockets.PosedAvatar.Output(display_name="posed_avatar", tooltip="The character, one row per pose."),
                 io.String.Output(
                     display_name="report", tooltip="Which bones were found, and how well the pose could be copied."
                 ),

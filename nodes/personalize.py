@@ -33,7 +33,7 @@ class PasteAvatarBack(io.ComfyNode):
                     tooltip="1 where something of the picture is in front of the avatar, 0 elsewhere.",
                 ),
             ],
-            outputs=[io.Image.Output(display_name="image")],
+            outputs=[io.Image.Output(display_name="image", tooltip="The picture with the avatar in it.")],
         )
 
     @classmethod

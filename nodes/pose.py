@@ -43,7 +43,9 @@ class LoadTextToPose(io.ComfyNode):
                     "A file knows the text encoder it was trained with and refuses any other.",
                 ),
             ],
-            outputs=[sockets.TextToPoseModel.Output(display_name="text_to_pose")],
+            outputs=[
+                sockets.TextToPoseModel.Output(display_name="text_to_pose", tooltip="The network, for Text to Pose.")
+            ],
         )
 
     @classmethod
@@ -142,7 +144,11 @@ class TextToPose(io.ComfyNode):
                     "Not connected: the bundled encoder.",
                 ),
             ],
-            outputs=[sockets.BodyPose.Output(display_name="body_pose")],
+            outputs=[
+                sockets.BodyPose.Output(
+                    display_name="body_pose", tooltip="Poses of the body model, one row per candidate."
+                )
+            ],
         )
 
     @classmethod
@@ -190,7 +196,7 @@ class LoadPosePrior(io.ComfyNode):
                     "(.ckpt, .pt, .safetensors) in ComfyUI/models/pose_priors or models/vposer.",
                 ),
             ],
-            outputs=[sockets.PosePrior.Output(display_name="pose_prior")],
+            outputs=[sockets.PosePrior.Output(display_name="pose_prior", tooltip="The prior, for the VPoser nodes.")],
         )
 
     @classmethod
@@ -248,7 +254,9 @@ class VPoserDecode(io.ComfyNode):
                     "Not connected: upright, on the floor, facing the viewer.",
                 ),
             ],
-            outputs=[sockets.BodyPose.Output(display_name="body_pose")],
+            outputs=[
+                sockets.BodyPose.Output(display_name="body_pose", tooltip="Poses of the body model, one row per code.")
+            ],
         )
 
     @classmethod
@@ -291,7 +299,9 @@ class VPoserEncode(io.ComfyNode):
                     tooltip="The same seed gives the same variation. Unused when sampling is off.",
                 ),
             ],
-            outputs=[sockets.PoseLatents.Output(display_name="pose_latents")],
+            outputs=[
+                sockets.PoseLatents.Output(display_name="pose_latents", tooltip="One code of 32 numbers per row.")
+            ],
         )
 
     @classmethod
@@ -326,7 +336,7 @@ class RegularisePose(io.ComfyNode):
                     tooltip="0 leaves the poses, 1 takes the prior's version, between turns joints part of the way.",
                 ),
             ],
-            outputs=[sockets.BodyPose.Output(display_name="body_pose")],
+            outputs=[sockets.BodyPose.Output(display_name="body_pose", tooltip="The pulled poses, row by row.")],
         )
 
     @classmethod

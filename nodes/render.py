@@ -107,7 +107,7 @@ class FrameBody(io.ComfyNode):
                 ),
                 sockets.body_model_input("The body that poses are drawn with; unused for an avatar."),
             ],
-            outputs=[sockets.BodyCamera.Output(display_name="camera")],
+            outputs=[sockets.BodyCamera.Output(display_name="camera", tooltip="One camera per row.")],
         )
 
     @classmethod
@@ -249,7 +249,7 @@ class RenderPoseMap(io.ComfyNode):
                 sockets.body_model_input("The body that poses are drawn with."),
             ],
             outputs=[
-                io.Image.Output(display_name="image"),
+                io.Image.Output(display_name="image", tooltip="The map on black."),
                 sockets.PoseKeypoint.Output(
                     display_name="pose_keypoint", tooltip="The points in pixels, one entry per picture."
                 ),
@@ -292,7 +292,7 @@ class RenderStudio(io.ComfyNode):
                 ),
                 sockets.body_model_input("The body that poses are drawn with."),
             ],
-            outputs=[io.Image.Output(display_name="image")],
+            outputs=[io.Image.Output(display_name="image", tooltip="The empty studio with the shadow in it.")],
         )
 
     @classmethod
@@ -323,7 +323,7 @@ def _render_schema(verb, display_name, description, inputs):
         is_output_node=True,  # so that it shows its preview without a Preview Image node behind it
         inputs=[*inputs, engine],
         outputs=[
-            io.Image.Output(display_name="image"),
+            io.Image.Output(display_name="image", tooltip="The picture; black where nothing is."),
             io.Mask.Output(display_name="mask", tooltip=MASK_TOOLTIP),
             sockets.BodyRender.Output(
                 display_name="body_render", tooltip="Colours, mask, depth in metres and camera, for Paste Avatar Back."
