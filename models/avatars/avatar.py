@@ -181,7 +181,8 @@ def _joined(parts, name, width, missing):
     """One attribute of all parts, filled with ``missing`` where a part lacks it; None if every part does."""
     if all(getattr(part, name) is None for part in parts):
         return None
-    return _float(np.concatenate([np.full((len(p.vertices), width), missing) if getattr(p, name) is None else getattr(p, name) for p in parts]))
+    filled = [np.full((len(p.vertices), width), missing) if getattr(p, name) is None else getattr(p, name) for p in parts]
+    return _float(np.concatenate(filled))
 
 
 def _material(read):

@@ -10,12 +10,12 @@ import re
 
 SIDES = {"l": "left", "left": "left", "r": "right", "right": "right"}
 NOISE = {
-    "mixamorig", "def", "bip", "biped", "valve", "valvebiped", "cc", "base", "j", "b", "c", "m", "armature", "rig", "bone", "jnt", "joint", "bind",
-    "f", "sk", "skin", "bend", "character", "char", "skeleton", "avg",
+    "mixamorig", "def", "bip", "biped", "valve", "valvebiped", "cc", "base", "j", "b", "c", "m", "f", "armature", "rig", "bone",
+    "jnt", "joint", "bind", "sk", "skin", "bend", "character", "char", "skeleton", "avg",
 }  # fmt: skip
 NOT_A_LIMB = {
-    "twist", "roll", "ik", "pole", "target", "ctrl", "control", "end", "leaf", "tip", "nub", "share", "sec", "adj", "null", "mch", "org", "helper",
-    "root", "effector", "site", "top",
+    "twist", "roll", "ik", "pole", "target", "ctrl", "control", "end", "leaf", "tip", "nub", "share", "sec", "adj", "null", "mch", "org",
+    "helper", "root", "effector", "site", "top",
 }  # fmt: skip
 
 # Role -> names without side and digits, the surest first. A later role never takes a bone that an earlier one has.
@@ -40,8 +40,8 @@ _FINGER_NAMES = {"mid": "middle", "little": "pinky"}
 _FACE = {"nose": "nose", "eye": "eye", "ear": "ear"}
 
 _VRM_LIMBS = {
-    "UpperLeg": "hip", "LowerLeg": "knee", "Foot": "ankle", "Toes": "foot", "Shoulder": "collar", "UpperArm": "shoulder", "LowerArm": "elbow",
-    "Hand": "wrist", "Eye": "eye",
+    "UpperLeg": "hip", "LowerLeg": "knee", "Foot": "ankle", "Toes": "foot", "Shoulder": "collar", "UpperArm": "shoulder",
+    "LowerArm": "elbow", "Hand": "wrist", "Eye": "eye",
 }  # fmt: skip
 _VRM_PHALANGES = {"Metacarpal": 1, "Proximal": 1, "Intermediate": 2, "Distal": 3}
 

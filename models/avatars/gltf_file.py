@@ -209,8 +209,10 @@ class GltfFile:
                 raise self.error("has a damaged data URI") from None
         name = urllib.parse.unquote(uri)
         folder = self.path.parent.resolve()
-        if "://" in name or "\\" in name or "\0" in name or Path(name).is_absolute() or not (folder / name).resolve().is_relative_to(folder):
-            raise self.error(f"points outside its own folder ({name[:60]!r})", "Keep buffers and pictures beside the .gltf file, or use .glb.")
+        foreign = "://" in name or "\\" in name or "\0" in name or Path(name).is_absolute()
+        if foreign or not (folder / name).resolve().is_relative_to(folder):
+            raise self.error(f"points outside its own folder ({name[:60]!r})",
+                             "Keep buffers and pictures beside the .gltf file, or use .glb.")
         part = check_file(f"part of {self.path.name}", folder / name)
         if part.stat().st_size > MAX_FILE_BYTES:
             raise self.error(f"has a part larger than 1 GB ({name[:60]!r})")

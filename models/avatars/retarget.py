@@ -20,8 +20,8 @@ from ..rotations import rotvec_to_rotmat, vectors_to_rotmat
 from ..types import BodyPose
 from .avatar import Avatar, contact_vertices
 from .posed_avatar import PosedAvatar, transform_points
-from .rig import FINGERS, HANDS
 from .report import fit_report
+from .rig import FINGERS, HANDS
 
 STRAIGHT = 0.12  # sine of the elbow's bend below which its hinge is not trusted
 CHILD = {"hip": "knee", "knee": "ankle", "shoulder": "elbow", "elbow": "wrist"}

@@ -88,7 +88,8 @@ def build_rig(scene, path):
     """
     used = _moving_nodes(scene)
     if not any(part.skinned for part in scene.parts) and len(used) < len(REQUIRED):
-        raise InputError(NAME, path, "has no skeleton: its mesh is not bound to bones", "Rig it first, for example with Mixamo or Blender's Rigify.")
+        raise InputError(NAME, path, "has no skeleton: its mesh is not bound to bones",
+                         "Rig it first, for example with Mixamo or Blender's Rigify.")
     parents, positions = scene.parents, scene.world[:, :3, 3]
     source = "the file's VRM map" if scene.vrm_bones else "bone names"
     found = _from_vrm(scene.vrm_bones) if scene.vrm_bones else _from_names(scene, used)
@@ -217,12 +218,13 @@ def _check_geometry(humanoid, positions, path):
     hips, shoulders = (at["left_hip"] + at["right_hip"]) / 2, (at["left_shoulder"] + at["right_shoulder"]) / 2
     feet = (at["left_ankle"] + at["right_ankle"]) / 2
     size = np.linalg.norm(shoulders - feet)
-    lengths = {role: np.linalg.norm(at[role] - at[PARENT_ROLE[role]]) for role in REQUIRED if role.split("_")[-1] in ("knee", "ankle", "elbow")}
-    if not np.isfinite(size) or size < 1e-6 or min(lengths.values()) < 0.01 * size:
+    limbs = [role for role in REQUIRED if role.split("_")[-1] in ("knee", "ankle", "elbow")]
+    lengths = [np.linalg.norm(at[role] - at[PARENT_ROLE[role]]) for role in limbs]
+    if not np.isfinite(size) or size < 1e-6 or min(lengths) < 0.01 * size:
         raise InputError(NAME, path, "has limbs without length", "Export it with its skeleton in rest pose.")
     trunk, legs = shoulders - hips, hips - feet
     if trunk @ legs < 0.5 * np.linalg.norm(trunk) * np.linalg.norm(legs):
-        raise InputError(NAME, path, "does not stand upright at rest: its trunk and its legs make an angle of more than 60 degrees (a quadruped?)", REMEDY)
+        raise InputError(NAME, path, "does not stand upright at rest: trunk and legs are more than 60 degrees apart (a quadruped?)", REMEDY)
     up = np.zeros(3)
     longest = np.abs(trunk + legs).argmax()
     up[longest] = np.sign((trunk + legs)[longest])
