@@ -10,7 +10,6 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor
-from torch.nn.functional import normalize
 
 from ..checks import check_choice
 from ..types import Material, Mesh
@@ -18,7 +17,7 @@ from .texture import sample_texture
 
 SHADINGS = ("gray", "avatar")
 GRAY = (0.36, 0.36, 0.375)  # the gray body's linear albedo
-_GLOSS = 16  # exponent of the highlight, a broad one
+_GLOSS_DOUBLINGS = 4  # the highlight is cosine^16, a broad one
 
 
 @dataclass(frozen=True)
@@ -79,65 +78,84 @@ def find_lights(lights) -> Lights:
     return LIGHTS[check_choice("lights", "studio" if lights is None else lights, tuple(LIGHTS))]
 
 
+def unit(vectors: Tensor) -> Tensor:
+    """Vectors (3, N) at length 1."""
+    return vectors * torch.rsqrt((vectors[0].square() + vectors[1].square() + vectors[2].square()).clamp_(min=1e-20))
+
+
 def vertex_normals(vertices: Tensor, faces: Tensor) -> Tensor:
     """Smooth normals (B, V, 3): the sum of the faces' normals, weighted by their area."""
-    a, b, c = (vertices.index_select(1, faces[:, k]) for k in range(3))
-    face_normals = torch.linalg.cross(b - a, c - a)
-    normals = torch.zeros_like(vertices)
-    for k in range(3):
-        normals.index_add_(1, faces[:, k], face_normals)
-    return normalize(normals, dim=-1)
+    rows, count, _ = vertices.shape
+    corner = (faces.T.contiguous()[:, None] + count * torch.arange(rows, device=faces.device)[:, None]).view(3, -1)
+    a, b, c = vertices.reshape(-1, 3).T.contiguous().index_select(1, corner.view(-1)).view(3, 3, -1).unbind(1)
+    (ux, uy, uz), (vx, vy, vz) = b - a, c - a
+    face_normals = (uy * vz - uz * vy, uz * vx - ux * vz, ux * vy - uy * vx)
+    normals = vertices.new_zeros(3, rows * count)
+    for sums, values in zip(normals, face_normals):
+        for k in range(3):
+            sums.index_add_(0, corner[k], values)
+    return unit(normals).T.reshape(rows, count, 3)
 
 
-def surface_color(mesh: Mesh, faces: Tensor, bary: Tensor) -> Tensor:
-    """Linear RGBA (N, 4) of points of a mesh: base colour x vertex colour x texture, as in glTF 2.0.
+def surface_color(mesh: Mesh, face: Tensor, corner: Tensor, bary: Tensor) -> Tensor:
+    """Linear RGBA (4, N) of points of a mesh: base colour x vertex colour x texture, as in glTF 2.0.
 
     Args:
-        faces: (N,) face of each point.
-        bary: (N, 3) barycentric coordinates.
+        face: (N,) face of each point; corner: (3, N) its vertices, of any row.
+        bary: (3, N) barycentric coordinates.
     """
-    color = bary.new_ones(len(faces), 4)
-    corners = mesh.faces[faces]
     if mesh.colors is not None:
-        color = (mesh.colors.to(bary)[corners] * bary[..., None]).sum(1)
-    for index, material in enumerate(mesh.materials or (Material(base_color=(*GRAY, 1.0)),)):
-        if mesh.face_material is None:
-            own = slice(None)
-        else:
-            own = (mesh.face_material[faces] == index).nonzero()[:, 0]
-            if len(own) == 0:
-                continue
-        factor = bary.new_tensor(material.base_color)
-        if material.texture is not None and mesh.uv is not None:
-            uv = (mesh.uv.to(bary)[corners[own]] * bary[own][..., None]).sum(1)
-            factor = factor * sample_texture(material, uv)
-        color[own] = color[own] * factor
-        if mesh.face_material is None:
-            break
+        color = interpolate(mesh.colors.to(bary), corner % mesh.vertices.shape[1], bary)
+    else:
+        color = bary.new_ones(4, len(face))
+    materials = mesh.materials or (Material(base_color=(*GRAY, 1.0) if mesh.colors is None else (1.0, 1.0, 1.0, 1.0)),)
+    if mesh.face_material is None:
+        return color * _material_color(mesh, materials[0], corner, bary)
+    owner = mesh.face_material.index_select(0, face)
+    for index, material in enumerate(materials):
+        own = (owner == index).nonzero()[:, 0]
+        if len(own):
+            color[:, own] = color[:, own] * _material_color(mesh, material, corner[:, own], bary[:, own])
     return color
 
 
-def illuminate(normals: Tensor, toward_camera: Tensor, albedo: Tensor, lights: Lights) -> Tensor:
-    """Linear RGB (N, 3) of lit points.
+def _material_color(mesh, material, corner, bary):
+    factor = bary.new_tensor(material.base_color)[:, None]
+    if material.texture is None or mesh.uv is None:
+        return factor
+    return factor * sample_texture(material, interpolate(mesh.uv.to(bary), corner % mesh.vertices.shape[1], bary))
+
+
+def interpolate(values: Tensor, corner: Tensor, bary: Tensor) -> Tensor:
+    """Values (V, C) of vertices at points (C, N), given by corner (3, N) and bary (3, N)."""
+    a, b, c = values.T.contiguous().index_select(1, corner.reshape(-1)).view(values.shape[1], 3, -1).unbind(1)
+    return a * bary[0] + b * bary[1] + c * bary[2]
+
+
+def illuminate(normal: Tensor, toward_camera: Tensor, albedo: Tensor, lights: Lights) -> Tensor:
+    """Linear RGB (3, N) of lit points.
 
     Args:
-        normals, toward_camera: (N, 3) unit vectors in camera axes.
-        albedo: (N, 3) or (3,) linear RGB.
+        normal, toward_camera: (3, N) unit vectors in camera axes.
+        albedo: (3, N) or (3, 1) linear RGB.
     """
-    up = (1 - normals[:, 1:2]) / 2
-    sky, ground = normals.new_tensor(lights.sky), normals.new_tensor(lights.ground)
-    light = ground + (sky - ground) * up
-    toward = normalize(normals.new_tensor([light.toward for light in lights.distant]), dim=1)
-    colors = normals.new_tensor([light.color for light in lights.distant])
-    wraps = normals.new_tensor([light.wrap for light in lights.distant])
-    cosine = normals @ toward.T
-    light = torch.addmm(light, ((cosine + wraps).clamp_(min=0) / (1 + wraps)).square_(), colors)
-    facing = (normals * toward_camera).sum(1, keepdim=True).clamp_(0, 1)
-    edge = (1 - facing).square_()
-    glow = edge * edge * (1 - facing) * lights.rim * (up * sky + 0.15)
-    half = normalize(toward - normals.new_tensor([0.0, 0.0, 1.0]), dim=1)  # halfway to a far camera, the same for all points
-    gleam = (normals @ half.T).clamp_(min=0).pow_(_GLOSS) * (cosine > 0)
-    return light * albedo + glow + lights.shine * (gleam @ colors)
+    def column(values):
+        return normal.new_tensor(values).T.contiguous()  # one column per light
+
+    up = normal[1].mul(-0.5).add_(0.5)
+    sky, ground = normal.new_tensor(lights.sky)[:, None], normal.new_tensor(lights.ground)[:, None]
+    toward = column([light.toward for light in lights.distant])
+    toward, colors = toward / toward.norm(dim=0), column([light.color for light in lights.distant])
+    wrap = normal.new_tensor([light.wrap for light in lights.distant])[:, None]
+    cosine = toward.T @ normal
+    light = torch.addmm(ground + (sky - ground) * up, colors, ((cosine + wrap).clamp_(min=0) / (1 + wrap)).square_())
+    away = 1 - (normal * toward_camera).sum(0).clamp_(0, 1)
+    glow = away.square().square_().mul_(away).mul_(lights.rim) * (up * sky + 0.15)
+    half = toward - normal.new_tensor([0.0, 0.0, 1.0])[:, None]  # halfway to a far camera, the same for all points
+    gleam = ((half / half.norm(dim=0)).T @ normal).clamp_(min=0)
+    for _ in range(_GLOSS_DOUBLINGS):
+        gleam.square_()
+    return torch.addmm(light.mul_(albedo).add_(glow), colors, gleam.mul_(cosine > 0), alpha=lights.shine)
 
 
 def linear_to_srgb(linear: Tensor) -> Tensor:

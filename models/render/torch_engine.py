@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import torch
-from torch.nn.functional import normalize
 
 from ..types import Camera, Mesh, Render
 from .camera import world_to_camera
+from .edge_samples import SAMPLES
 from .near_plane import NEAR, clip_near
-from .rasterize import SAMPLES, Window, rasterize
-from .shade import GRAY, illuminate, linear_to_srgb, surface_color, vertex_normals
+from .rasterize import Window, rasterize
+from .shade import GRAY, illuminate, linear_to_srgb, surface_color, unit, vertex_normals
 
 
 def draw(mesh: Mesh, camera: Camera, shading, lights) -> Render:
@@ -45,17 +45,17 @@ def _draw(mesh, points, normals, camera, shading, lights):
 
 
 def _to_screen(points, camera):
-    inverse = 1 / points[..., 2]
-    x = points[..., 0] * inverse * camera.fx[:, None] + camera.cx[:, None]
-    y = points[..., 1] * inverse * camera.fy[:, None] + camera.cy[:, None]
-    return torch.stack([x, y, inverse], -1)
+    """(3, B, V): x and y in pixels, and 1 / z."""
+    x, y, z = points.permute(2, 0, 1)
+    inverse = 1 / z
+    return torch.stack([x * inverse * camera.fx[:, None] + camera.cx[:, None], y * inverse * camera.fy[:, None] + camera.cy[:, None], inverse])
 
 
 def _window(screen, camera):
     """The part of the picture that the projected vertices touch in any row, with a border of a pixel; None if they miss it."""
-    if screen.shape[1] == 0:
+    if screen.shape[2] == 0:
         return None
-    low, high = screen[..., :2].amin((0, 1)).floor() - 1, screen[..., :2].amax((0, 1)).ceil() + 1
+    low, high = screen[:2].amin((1, 2)).floor() - 1, screen[:2].amax((1, 2)).ceil() + 1
     limit = screen.new_tensor([camera.width, camera.height])
     left, top, right, bottom = (int(value) for value in torch.cat([low.clamp(min=0), torch.minimum(high, limit)]))
     return Window(left, top, right - left, bottom - top) if right > left and bottom > top else None
@@ -69,28 +69,40 @@ def _double_sided(mesh):
 
 
 def _light(mesh, normals, seen, camera, window, shading, lights):
-    """Linear RGB (N, 3) of the fragments."""
-    corners = mesh.faces.index_select(0, seen.face) + (seen.row * normals.shape[1])[:, None]
-    normal = normals.reshape(-1, 3).index_select(0, corners.view(-1)).view(-1, 3, 3)
-    normal = normalize(torch.bmm(seen.bary[:, None], normal)[:, 0], dim=1)
-    x = (seen.xy[:, 0] + window.left - camera.cx[seen.row]) / camera.fx[seen.row]
-    y = (seen.xy[:, 1] + window.top - camera.cy[seen.row]) / camera.fy[seen.row]
-    toward_camera = -normalize(torch.stack([x, y, torch.ones_like(x)], 1), dim=1)
+    """Linear RGB (3, N) of the fragments."""
+    corner = mesh.faces.T.contiguous().index_select(1, seen.face)
+    if len(camera) > 1:
+        corner = corner + seen.row * normals.shape[1]
+    a, b, c = normals.view(-1, 3).T.contiguous().index_select(1, corner.view(-1)).view(3, 3, -1).unbind(1)
+    normal = unit(a * seen.bary[0] + b * seen.bary[1] + c * seen.bary[2])
+    toward_camera = _toward_camera(seen, camera, window)
     if any(material.double_sided for material in mesh.materials):
-        normal = torch.where((normal * toward_camera).sum(1, keepdim=True) < 0, -normal, normal)
-    albedo = normal.new_tensor(GRAY) if shading == "gray" else surface_color(mesh, seen.face, seen.bary)[:, :3]
+        normal = torch.where((normal * toward_camera).sum(0) < 0, -normal, normal)
+    albedo = normal.new_tensor(GRAY)[:, None] if shading == "gray" else surface_color(mesh, seen.face, corner, seen.bary)[:3]
     return illuminate(normal, toward_camera, albedo, lights)
 
 
+def _toward_camera(seen, camera, window):
+    """Unit vectors (3, N) from the fragments to the camera."""
+    fx, fy, cx, cy = (value if len(camera) == 1 else value[seen.row] for value in (camera.fx, camera.fy, camera.cx, camera.cy))
+    x, y = (cx - window.left - seen.xy[0]) / fx, (cy - window.top - seen.xy[1]) / fy
+    return unit(torch.stack([x, y, torch.full_like(x, -1.0)]))
+
+
 def _average(seen, color, size):
-    """Straight sRGB (B, H, W, 3), alpha and depth (B, H, W) from interior fragments and edge samples."""
+    """Straight sRGB (B, H, W, 3), alpha and depth (B, H, W) from interior fragments and shared edge pixels."""
     count, interior = size[0] * size[1] * size[2], seen.interior
     rgb, alpha, depth = color.new_zeros(count, 3), color.new_zeros(count), color.new_zeros(count)
     whole, edge = seen.pixel[:interior], seen.pixel[interior:]
-    rgb[whole], alpha[whole], depth[whole] = linear_to_srgb(color[:interior]), 1.0, seen.depth[:interior]
-    # samples of one pixel lie together, so each pixel is one segment
-    pixels, samples = torch.unique_consecutive(edge, return_counts=True)
-    rgb[pixels] = linear_to_srgb(torch.segment_reduce(color[interior:], "mean", lengths=samples))
-    alpha[pixels] = samples.to(alpha.dtype) / SAMPLES
-    depth[pixels] = torch.segment_reduce(seen.depth[interior:], "min", lengths=samples)
+    rgb.index_copy_(0, whole, linear_to_srgb(color[:, :interior]).T.contiguous())
+    alpha.index_fill_(0, whole, 1.0)
+    depth.index_copy_(0, whole, seen.depth[:interior])
+    pixels, owner = torch.unique(edge, return_inverse=True)
+    total = color.new_zeros(4, len(pixels))
+    weighted = torch.cat([color[:, interior:] * seen.samples, seen.samples[None]])
+    for sums, values in zip(total, weighted):
+        sums.index_add_(0, owner, values)
+    rgb.index_copy_(0, pixels, linear_to_srgb(total[:3] / total[3]).T.contiguous())
+    alpha.index_copy_(0, pixels, total[3] / SAMPLES)
+    depth.index_copy_(0, pixels, torch.full_like(total[0], torch.inf).scatter_reduce_(0, owner, seen.depth[interior:], "amin"))
     return rgb.view(*size, 3), alpha.view(size), depth.view(size)
