@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import math
 import subprocess
+import sys
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -163,7 +164,8 @@ def train(model, draw, loss, config, run, validate=None, on_step=None):
             if step % config.log_every == 0 or step == config.steps:
                 run.log(step, **values, gradient=norm, lr=learning_rate(config, step))
             if validate and (step % config.validate_every == 0 or step == config.steps):
-                run.log(step, **validate(average.module.eval()))
+                with torch.no_grad():
+                    run.log(step, **validate(average.module.eval()))
             if time.monotonic() - saved > config.save_seconds or step == config.steps:
                 run.save({"step": step, **{name: part.state_dict() for name, part in parts.items()}})
                 saved = time.monotonic()
@@ -215,6 +217,22 @@ def _restore(run, parts, device):
     for name, part in parts.items():
         part.load_state_dict(state[name])
     return state["step"]
+
+
+def step_report(total, seconds=10.0, stream=None):
+    """Returns an ``on_step`` callback that writes the step and the remaining time every few seconds."""
+    begun = last = time.monotonic()
+    first = None
+
+    def on_step(step):
+        nonlocal first, last
+        first, now = step if first is None else first, time.monotonic()
+        if now - last < seconds and step != total:
+            return
+        last = now
+        left = (total - step) * (now - begun) / max(1, step - first + 1)
+        (stream or sys.stderr).write(f"step {step}/{total}, {left / 60:.1f} min left\n")
+    return on_step
 
 
 def source_commit():

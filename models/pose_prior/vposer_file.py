@@ -1,0 +1,150 @@
+"""Reads the files that hold a VPoser network: v1 snapshots, V02_05 checkpoints, and our own safetensors.
+
+All three become the same thing: a ``VPoserConfig`` with the few details in which the versions differ, and tensors under our names.
+No pickled code ever runs: .pt and .ckpt files go through torch's restricted reader.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import torch
+
+from ..assets.files import check_file, read_safetensors, write_safetensors
+from ..assets.registry import OPEN_POSE_PRIOR, bundled
+from ..assets.search import find_file
+from ..checks import InputError
+
+FORMAT = "contrapposto pose prior"
+_NAME = "pose prior file"
+_LAYERS = ("encoder_norm_in", "encoder_in", "encoder_norm", "encoder_hidden", "encoder_out", "mean", "spread",
+           "decoder_in", "decoder_hidden", "decoder_out")
+# Where each version keeps our layers, in the order of _LAYERS; None where it has no such layer.
+_V1 = ("bodyprior_enc_bn1", "bodyprior_enc_fc1", "bodyprior_enc_bn2", "bodyprior_enc_fc2", None, "bodyprior_enc_mu",
+       "bodyprior_enc_logvar", "bodyprior_dec_fc1", "bodyprior_dec_fc2", "bodyprior_dec_out")
+_V2 = ("encoder_net.1", "encoder_net.2", "encoder_net.4", "encoder_net.6", "encoder_net.7", "encoder_net.8.mu",
+       "encoder_net.8.logvar", "decoder_net.0", "decoder_net.3", "decoder_net.5")
+_COUNTER = "num_batches_tracked"  # batch norm's bookkeeping, of no use after training
+
+
+@dataclass(frozen=True)
+class VPoserConfig:
+    """In what the versions of VPoser differ.
+
+    Args:
+        version: "open", "v1" or "V02_05".
+        slope: negative slope of the LeakyReLUs.
+        linear_encoder_out: the encoder ends with two linear layers in a row (V02_05) instead of one and a LeakyReLU (v1).
+        width: units of the hidden layers.
+        latent_size: units of the latent code.
+        dropout: share of hidden units dropped in training.
+    """
+
+    version: str = "open"
+    slope: float = 0.2
+    linear_encoder_out: bool = False
+    width: int = 512
+    latent_size: int = 32
+    dropout: float = 0.1
+
+
+def find_vposer(source):
+    """Returns the path of a prior: None is the bundled one; a folder is VPoser's own, whose last snapshot by name is taken.
+
+    Raises:
+        InputError: there is no such file, or the folder holds no snapshot.
+    """
+    if source is None:
+        return bundled(OPEN_POSE_PRIOR)
+    if not Path(source).is_dir():
+        return Path(source) if isinstance(source, Path) else find_file("pose_priors", source)
+    folder = Path(source)
+    snapshots = sorted(path for path in (*folder.glob("snapshots/*"), *folder.glob("*")) if path.suffix in (".pt", ".ckpt"))
+    if not snapshots:
+        raise InputError(_NAME, folder, "is a folder without snapshots", "Give the folder that VPoser's archive unpacks to, or one file.")
+    return snapshots[-1]
+
+
+def read_vposer(path):
+    """Reads a prior.
+
+    Returns:
+        (VPoserConfig, tensors): float32 tensors under our layer names.
+
+    Raises:
+        InputError: the file is missing, damaged, holds code or NaN, or is not a VPoser.
+    """
+    path = check_file(_NAME, path, (".safetensors", ".pt", ".ckpt"))
+    if path.suffix.lower() == ".safetensors":
+        tensors, info = read_safetensors(path, _NAME)
+        if info.get("format") == FORMAT:
+            return _config(path, info), _checked(path, tensors)
+    else:
+        tensors = _read_checkpoint(path)
+    for prefix in ("vp_model.", "module."):
+        if any(key.startswith(prefix) for key in tensors):
+            tensors = {key.removeprefix(prefix): value for key, value in tensors.items() if key.startswith(prefix)}
+    return _translated(path, tensors)
+
+
+def write_vposer(path, config, tensors, info):
+    """Writes a prior of ours: its config, float16 weights (batch norms stay float32), and ``info`` about its training."""
+    kept = {key: value for key, value in tensors.items() if not key.endswith(_COUNTER)}
+    halved = {key: value if "norm" in key else value.half() for key, value in kept.items()}
+    write_safetensors(path, halved, {"format": FORMAT, "network": asdict(config), **info})
+
+
+def _read_checkpoint(path):
+    """Returns the state dict of a .pt or .ckpt file."""
+    try:
+        loaded = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # torch raises many kinds for a cut or foreign file
+        if "weights_only" in str(error) or "Unsupported" in str(error):
+            raise InputError(_NAME, path, "holds Python objects besides weights, which could run code",
+                             "Give the original file, or save its state dict alone as .safetensors.") from None
+        raise InputError(_NAME, path, f"is damaged or not a checkpoint ({type(error).__name__})",
+                         "Copy or download the file again.") from None
+    if isinstance(loaded, dict) and isinstance(loaded.get("state_dict"), dict):
+        loaded = loaded["state_dict"]
+    tensors = {key: value for key, value in loaded.items() if isinstance(value, torch.Tensor)} if isinstance(loaded, dict) else {}
+    if not tensors:
+        raise InputError(_NAME, path, "holds no weights", "Give a VPoser snapshot.")
+    return tensors
+
+
+def _config(path, info):
+    """Returns the VPoserConfig that a file of ours carries."""
+    try:
+        config = VPoserConfig(**info["network"])
+        if not (0 < config.width <= 8192 and 0 < config.latent_size <= 8192 and 0 <= config.slope <= 1 and 0 <= config.dropout < 1):
+            raise TypeError(f"{info['network']}")
+        return config
+    except (KeyError, TypeError) as error:
+        raise InputError(_NAME, path, f"describes a network we do not know ({error})", "Update the pack, or train the file anew.") from None
+
+
+def _translated(path, tensors):
+    """Returns (config, tensors) of a v1 or V02_05 state dict. Body-model buffers and other extras are ignored."""
+    if any(key.startswith("bodyprior_enc_") for key in tensors):
+        version, layers, differs = "v1", _V1, {"slope": 0.2, "linear_encoder_out": False}
+    elif any(key.startswith("encoder_net.") for key in tensors):
+        version, layers, differs = "V02_05", _V2, {"slope": 0.01, "linear_encoder_out": True}
+    else:
+        raise InputError(_NAME, path, "is not a VPoser", "Give a VPoser v1 or V02_05 snapshot, or a pose prior of this pack.")
+    renamed = {}
+    for ours, theirs in zip(_LAYERS, layers):
+        if theirs:
+            found = {key.rpartition(".")[2]: value for key, value in tensors.items() if key.rpartition(".")[0] == theirs}
+            renamed.update({f"{ours}.{part}": value for part, value in found.items() if part != _COUNTER})
+    width = renamed["encoder_in.weight"].shape[0] if "encoder_in.weight" in renamed else 512
+    latent = renamed["mean.weight"].shape[0] if "mean.weight" in renamed else 32
+    return VPoserConfig(version, **differs, width=width, latent_size=latent), _checked(path, renamed)
+
+
+def _checked(path, tensors):
+    tensors = {key: value.float() for key, value in tensors.items()}
+    broken = [key for key, value in tensors.items() if not value.isfinite().all()]
+    if broken:
+        raise InputError(_NAME, path, f"holds NaN or infinite numbers in {broken[0]}", "Copy or download the file again.")
+    return tensors
