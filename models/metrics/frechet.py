@@ -24,7 +24,8 @@ def frechet_distance(features_a, features_b, min_rows=MIN_ROWS):
         InputError: the shapes do not fit, or a set is too small or holds NaN.
     """
     check_shape("features_b", features_b, "M D", **{"D": check_shape("features_a", features_a, "N D")["D"]})
-    (mean_a, cov_a), (mean_b, cov_b) = (_gaussian(name, x, min_rows) for name, x in (("features_a", features_a), ("features_b", features_b)))
+    mean_a, cov_a = _gaussian("features_a", features_a, min_rows)
+    mean_b, cov_b = _gaussian("features_b", features_b, min_rows)
     values, vectors = torch.linalg.eigh(cov_a)
     root_a = (vectors * values.clamp(min=0).sqrt()) @ vectors.T
     trace = torch.linalg.eigvalsh(root_a @ cov_b @ root_a).clamp(min=0).sqrt().sum()

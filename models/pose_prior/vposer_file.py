@@ -13,7 +13,7 @@ import torch
 
 from ..assets.files import check_file, read_safetensors, write_safetensors
 from ..assets.registry import OPEN_POSE_PRIOR, bundled
-from ..assets.search import find_file
+from ..assets.search import locate
 from ..checks import InputError
 
 FORMAT = "contrapposto pose prior"
@@ -58,7 +58,7 @@ def find_vposer(source):
     if source is None:
         return bundled(OPEN_POSE_PRIOR)
     if not Path(source).is_dir():
-        return Path(source) if isinstance(source, Path) else find_file("pose_priors", source)
+        return Path(source) if isinstance(source, Path) else locate("pose_priors", source)
     folder = Path(source)
     snapshots = sorted(path for path in (*folder.glob("snapshots/*"), *folder.glob("*")) if path.suffix in (".pt", ".ckpt"))
     if not snapshots:

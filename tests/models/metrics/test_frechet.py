@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import torch
+
 from contrapposto.models.checks import InputError
 from contrapposto.models.metrics.frechet import frechet_distance, frechet_pose_distance
 

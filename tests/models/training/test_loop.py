@@ -5,6 +5,7 @@ import shutil
 
 import pytest
 import torch
+
 from contrapposto.models.checks import InputError
 from contrapposto.models.training.loop import LoopConfig, RunFolder, TrainingStopped, learning_rate, source_commit, train
 
