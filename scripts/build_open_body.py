@@ -32,7 +32,7 @@ LICENCE = ("CC0-1.0. Derived from the MakeHuman/MPFB base mesh, targets and rig 
            "(CC0 1.0, (c) 2025 NAVER Corp.). SMPL-format compatible; not an SMPL model, holds no SMPL data.")
 NEUTRAL = {"gender": 0.5, "age": 0.67, "muscle": 0.5, "weight": 0.5, "height": 0.37, "proportions": 0.5, "cupsize": 0.5,
            "firmness": 0.5, "african": 0.33, "asian": 0.33, "caucasian": 0.34}
-WEIGHT_STEPS = 2048  # skinning weights are multiples of 1/2048: exact in float16, and every row adds up to exactly 1
+WEIGHT_STEPS = 1024  # skinning weights are rounded to 1/1024, and then averaged with their mirror image: exact in float16
 FLIP = np.array([-1.0, 1.0, 1.0])
 ANNY_TO_SMPL_AXES = np.array([[1.0, 0, 0], [0, 0, 1], [0, -1, 0]])  # Z up, -Y front to Y up, Z front
 J = {name: index for index, name in enumerate(JOINT_NAMES)}
@@ -49,10 +49,10 @@ def main():
     shapes, shape_joints = symmetric(*source.t_poses(sampled_phenotypes()), mirror)
     regressor, joint_error = fit_joint_regressor(np.concatenate([template, shapes]), np.concatenate([rest, shape_joints]), mirror)
     shapedirs, shape_error = principal_shapes(shapes, template[0])
-    weights = (source.weights + source.weights[mirror][:, list(MIRROR)]) / 2
     keypoints = pick_keypoints(template[0], rest[0], source.weights_of_bones)
     arrays = {
-        "v_template": template[0].astype(np.float32), "f": source.faces.astype(np.uint16), "weights": quantise_weights(weights),
+        "v_template": template[0].astype(np.float32), "f": source.faces.astype(np.uint16),
+        "weights": quantise_weights(source.weights, mirror),
         "J_regressor": regressor.astype(np.float32), "kintree_table": kintree_table(), "shapedirs": shapedirs.astype(np.float16),
         "vt": source.uv.astype(np.float16), "ft": source.uv_faces.astype(np.uint16), "joint_names": np.array(JOINT_NAMES),
         "keypoint_names": np.array(list(keypoints)), "keypoint_vertices": np.array(list(keypoints.values()), np.uint16),
@@ -61,7 +61,7 @@ def main():
     write_npz(out or BUNDLED / OPEN_BODY, arrays)
     if out is None:
         write_manifest_entry(OPEN_BODY, "CC0-1.0 (LICENSE.assets)", "python scripts/build_open_body.py")
-    sys.stdout.write(json.dumps({"vertices": len(weights), "stature_m": round(float(np.ptp(template[0][:, 1])), 3),
+    sys.stdout.write(json.dumps({"vertices": len(template[0]), "stature_m": round(float(np.ptp(template[0][:, 1])), 3),
                                  "joint_error_mm": joint_error, "shape_error_mm": shape_error, **source.checks}, indent=1) + "\n")
 
 
@@ -316,14 +316,14 @@ def pick_keypoints(vertices, joints, weights_of_bones):
     return found
 
 
-def quantise_weights(weights):
-    """Rounds to multiples of 1/2048 whose rows still add up to exactly 1 (largest remainders are rounded up)."""
-    scaled = weights / weights.sum(1, keepdims=True) * WEIGHT_STEPS
+def quantise_weights(weights, mirror):
+    """Float16 weights whose rows add up to exactly 1 (largest remainders are rounded up) and which are exactly symmetric."""
+    scaled = weights * WEIGHT_STEPS
     steps = np.floor(scaled)
     order = np.argsort(steps - scaled, axis=1, kind="stable")
     missing = (WEIGHT_STEPS - steps.sum(1)).astype(int)
     np.put_along_axis(steps, order, np.take_along_axis(steps, order, 1) + (np.arange(24) < missing[:, None]), 1)
-    return (steps / WEIGHT_STEPS).astype(np.float16)
+    return ((steps + steps[mirror][:, list(MIRROR)]) / (2 * WEIGHT_STEPS)).astype(np.float16)
 
 
 def kintree_table():

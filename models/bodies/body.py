@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, fields, replace
 from functools import cached_property
+from pathlib import Path
 
 import torch
 from torch import Tensor
@@ -229,13 +230,13 @@ def load_body_model(source=None, device="cpu") -> BodyModel:
     """Loads a body.
 
     Args:
-        source: None for the bundled open body; else a path, or a name inside the body model folders: `.npz` or `.pkl`.
+        source: None for the bundled open body; a Path to a `.npz` or `.pkl`; or a file's name inside the body model folders.
         device: where the tensors go.
 
     Raises:
         InputError: the file is missing, damaged, of another type, or hides code.
     """
-    path = bundled(OPEN_BODY) if source is None else find_file("body_models", source)
+    path = bundled(OPEN_BODY) if source is None else source if isinstance(source, Path) else find_file("body_models", source)
     raw = read_smpl_file(path)
     with torch.inference_mode(False):  # so that a fit can take gradients through a body that a node has loaded
         tensors = {name: None if raw[name] is None else torch.from_numpy(raw[name]) for name in ("v_template", "faces", "uv", "uv_faces")}
