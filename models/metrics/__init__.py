@@ -1,0 +1,1 @@
+"""Scores of generated poses: plain functions on features, ranks and joints, and the frozen probes. One file per family."""
