@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -38,6 +38,10 @@ class PosedAvatar:
     @property
     def device(self):
         return self.T_driver.device
+
+    def to(self, device):
+        """Returns the posed avatar with every tensor on ``device``."""
+        return replace(self, avatar=self.avatar.to(device), T_driver=self.T_driver.to(device), joints=self.joints.to(device))
 
     def mesh(self, rows: slice) -> Mesh:
         """The skinned meshes of some rows, world frame, metres. Linear blend skinning, ``ROWS_AT_ONCE`` rows at a time."""

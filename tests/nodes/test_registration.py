@@ -8,7 +8,8 @@ import fake_comfy
 import pytest
 
 NODES = """LoadTextToPose TextToPose LoadPosePrior DecodeVPoser EncodeVPoser RegularisePose
-LoadBodyModel LoadAvatar RetargetPose FrameBody RenderGrayBody RenderAvatar RenderDepth RenderPoseMap RenderStudio PasteAvatarBack""".split()
+LoadBodyModel LoadAvatar RetargetPose
+FrameBody RenderGrayBody RenderAvatar RenderDepth RenderPoseMap RenderStudio PasteAvatarBack""".split()
 HEAVY = "diffusers transformers smplx pyrender human_body_prior scipy cv2 PIL roma tokenizers safetensors".split()
 
 
