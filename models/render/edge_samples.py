@@ -80,7 +80,7 @@ def _pairs(triangles, edge):
         line = (line + top_line.index_select(0, owner)) * width
         start = before.index_select(0, line + left.index_select(0, owner))
         touched = before.index_select(0, line + right.index_select(0, owner)) - start
-        for low, high in chunks(touched, CHUNK // SAMPLES):
+        for low, high in chunks(touched, 250000):
             band, step = expand(touched[low:high])
             band += low
             yield owner.index_select(0, band), step.add_(start.index_select(0, band))
