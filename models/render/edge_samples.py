@@ -80,7 +80,7 @@ def _pairs(triangles, edge):
         line = (line + top_line.index_select(0, owner)) * width
         start = before.index_select(0, line + left.index_select(0, owner))
         touched = before.index_select(0, line + right.index_select(0, owner)) - start
-        for low, high in chunks(touched, 250000):
+        for low, high in chunks(touched, CHUNK // SAMPLES):
             band, step = expand(touched[low:high])
             band += low
             yield owner.index_select(0, band), step.add_(start.index_select(0, band))
@@ -133,7 +133,7 @@ def _cut(inside, triangles, triangle, centre, offsets, cutout):
     """Clears the samples (16, M) that fall into holes."""
     holed = cutout.faces.index_select(0, triangles.face.index_select(0, triangle)) & inside
     sample, pair = holed.nonzero().unbind(1)
-    bary, _ = triangles.at(triangle[pair], centre[:, pair] + offsets[:, sample])
+    bary, *_ = triangles.at(triangle[pair], centre[:, pair] + offsets[:, sample])
     inside[sample, pair] = cutout.keep(triangles.face[triangle[pair]], bary, sample)
 
 

@@ -39,13 +39,13 @@ def render_figure(figure, camera, shading="gray", engine="torch", lights=None, o
     if count == 0:
         raise InputError("figure", 0, "rows hold nothing to draw", "Give at least one pose.")
     camera = match_rows(camera, count).to(figure.device)
-    draw = _engine(engine)
+    drawer = _engine(engine)(shading, lights)
     render, done = _blank(count, camera, figure.device), 0
     for rows in _pieces(count, camera, figure.device):
         mesh = figure.mesh(rows)
         _check_mesh(mesh)
         for row, piece in _per_drawing(rows, figure.device):
-            picture = draw(mesh[piece], camera[row], shading, lights)
+            picture = drawer.draw(mesh[piece], camera[row])
             for name, target in (("rgb", render.rgb), ("alpha", render.alpha), ("depth", render.depth)):
                 target[row] = getattr(picture, name)
             done += row.stop - row.start
@@ -56,10 +56,12 @@ def render_figure(figure, camera, shading="gray", engine="torch", lights=None, o
 
 def _engine(name):
     if name == "torch":
-        from .torch_engine import draw
-    else:
-        from .pyrender_engine import draw
-    return draw
+        from .torch_engine import TorchEngine
+
+        return TorchEngine
+    from .pyrender_engine import PyrenderEngine
+
+    return PyrenderEngine
 
 
 def _pieces(count, camera, device):

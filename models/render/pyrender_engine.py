@@ -21,22 +21,78 @@ from ..checks import InputError
 from ..types import Camera, Mesh, Render
 from .camera import camera_to_opengl_pose, world_to_camera
 from .near_plane import NEAR
-from .shade import GRAY, vertex_normals
+from .shade import GRAY, Lights, vertex_normals
 
 _WRAP = {"repeat": 10497, "clamp": 33071, "mirror": 33648}  # OpenGL's numbers
 
 
-def draw(mesh: Mesh, camera: Camera, shading, lights) -> Render:
-    """Draws some rows. Arguments as in `engine.render_figure`; hard lights only, so the colours differ a little from torch's.
+class PyrenderEngine:
+    """Draws the rows of one figure; its lights are hard, so the colours differ a little from the torch engine's.
+
+    Args:
+        shading, lights: as in `engine.render_figure`.
 
     Raises:
         InputError: pyrender is not installed or finds no OpenGL.
     """
-    pictures = [_gl_thread().submit(_draw_row, mesh[row], camera[row], shading, lights).result() for row in range(len(mesh))]
-    rgba, depth = (torch.stack(images).to(mesh.vertices.device) for images in zip(*pictures))
-    alpha = rgba[..., 3]
-    rgb = (rgba[..., :3] / rgba[..., 3:].clamp(min=1 / 255)).clamp_(0, 1) * (alpha > 0)[..., None]
-    return Render(rgb, alpha, _fill(depth) * (alpha > 0), camera)
+
+    def __init__(self, shading: str, lights: Lights):
+        self._shading, self._lights, self._textures = shading, lights, {}
+        _gl_thread().submit(_renderer).result()
+
+    def draw(self, mesh: Mesh, camera: Camera) -> Render:
+        """Draws some rows."""
+        pictures = [_gl_thread().submit(self._draw_row, mesh[row], camera[row]).result() for row in range(len(mesh))]
+        rgba, depth = (torch.stack(images).to(mesh.vertices.device) for images in zip(*pictures))
+        alpha = rgba[..., 3]
+        rgb = (rgba[..., :3] / alpha[..., None].clamp(min=1 / 255)).clamp_(0, 1) * (alpha > 0)[..., None]
+        return Render(rgb, alpha, _fill(depth) * (alpha > 0), camera)
+
+    def _draw_row(self, mesh, camera):
+        pyrender, renderer = _renderer()
+        renderer.viewport_width, renderer.viewport_height = camera.width, camera.height
+        scene = _scene(pyrender, camera.to("cpu"), mesh.vertices.cpu(), self._lights)
+        scene.add(pyrender.Mesh(self._primitives(pyrender, mesh.to("cpu"))))
+        rgba, depth = renderer.render(scene, flags=pyrender.RenderFlags.RGBA)
+        return torch.from_numpy(rgba.copy()).float() / 255, torch.from_numpy(depth.copy()).float()
+
+    def _primitives(self, pyrender, mesh):
+        """One primitive per material, which is what pyrender draws with."""
+        vertices = mesh.vertices[0].float()
+        normals = (vertex_normals(vertices[None], mesh.faces) if mesh.normals is None else mesh.normals.float())[0].numpy()
+        uv = None if mesh.uv is None else (mesh.uv.float() * torch.tensor([1.0, -1.0]) + torch.tensor([0.0, 1.0])).numpy()  # v points up
+        colors = mesh.colors.float().numpy() if self._shading == "avatar" and mesh.colors is not None else None
+        primitives = []
+        for index in range(max(1, len(mesh.materials))):
+            faces = mesh.faces if mesh.face_material is None else mesh.faces[mesh.face_material == index]
+            if len(faces):
+                look = self._material(pyrender, mesh, index)
+                primitives.append(pyrender.Primitive(
+                    positions=vertices.numpy(), normals=normals, texcoord_0=uv if look.baseColorTexture is not None else None,
+                    color_0=colors, indices=faces.int().numpy(), material=look, mode=4,
+                ))
+        return primitives
+
+    def _material(self, pyrender, mesh, index):
+        material, colored = (mesh.materials[index] if mesh.materials else None), self._shading == "avatar"
+        plain = not colored or (material is None and mesh.colors is None)
+        look = {"baseColorFactor": (*GRAY, 1.0) if plain else (1.0, 1.0, 1.0, 1.0), "metallicFactor": 0.0, "roughnessFactor": 0.8}
+        if material is not None:
+            look["doubleSided"] = material.double_sided
+        if material is not None and colored:
+            look |= {"baseColorFactor": material.base_color, "alphaMode": material.alpha_mode.upper(), "alphaCutoff": material.alpha_cutoff}
+            if material.texture is not None and mesh.uv is not None:
+                look["baseColorTexture"] = self._texture(pyrender, material)
+        return pyrender.MetallicRoughnessMaterial(**look)
+
+    def _texture(self, pyrender, material):
+        """The material's texture on the GL side, uploaded once for all rows."""
+        key = id(material.texture), material.wrap
+        if key not in self._textures:
+            sampler = pyrender.Sampler(wrapS=_WRAP[material.wrap[0]], wrapT=_WRAP[material.wrap[1]])
+            texture = pyrender.Texture(source=material.texture.cpu().numpy(), source_channels="RGBA", sampler=sampler)
+            self._textures[key] = texture, material.texture  # the tensor is kept alive so that its id stays its own
+        return self._textures[key][0]
 
 
 def _fill(depth):
@@ -50,14 +106,6 @@ def _fill(depth):
 def _gl_thread():
     """The one thread that may touch OpenGL: a context cannot be current in two."""
     return ThreadPoolExecutor(max_workers=1, thread_name_prefix="contrapposto-gl")
-
-
-def _draw_row(mesh, camera, shading, lights):
-    pyrender, renderer = _renderer()
-    renderer.viewport_width, renderer.viewport_height = camera.width, camera.height
-    scene = _scene(pyrender, mesh.to("cpu"), camera.to("cpu"), shading, lights)
-    rgba, depth = renderer.render(scene, flags=pyrender.RenderFlags.RGBA)
-    return torch.from_numpy(rgba.copy()).float() / 255, torch.from_numpy(depth.copy()).float()
 
 
 @cache
@@ -114,18 +162,16 @@ def _mend(pyrender):
         OSMesaPlatform.supports_framebuffers = lambda self: True  # it does, and alpha needs them
 
 
-def _scene(pyrender, mesh, camera, shading, lights):
-    depth = world_to_camera(mesh.vertices.float(), camera)[..., 2]
+def _scene(pyrender, camera, vertices, lights):
+    depth = world_to_camera(vertices.float(), camera)[..., 2]
     near = max(NEAR, 0.9 * float(depth.min()))  # close planes make the most of 24 bits of depth
     far = max(1.1 * float(depth.max()), near + 1.0)
-    pose = camera_to_opengl_pose(camera)[0].double().numpy()
     ambient = [(sky + ground) / 2 for sky, ground in zip(lights.sky, lights.ground)]
     scene = pyrender.Scene(bg_color=[0.0, 0.0, 0.0, 0.0], ambient_light=ambient)
     intrinsics = (float(value) for value in (camera.fx, camera.fy, camera.cx, camera.cy))
-    scene.add(pyrender.IntrinsicsCamera(*intrinsics, znear=near, zfar=far), pose=pose)
+    scene.add(pyrender.IntrinsicsCamera(*intrinsics, znear=near, zfar=far), pose=camera_to_opengl_pose(camera)[0].double().numpy())
     for light in lights.distant:
         scene.add(pyrender.DirectionalLight(color=light.color, intensity=torch.pi), pose=_light_pose(light, camera))
-    scene.add(pyrender.Mesh(_primitives(pyrender, mesh, shading)))
     return scene
 
 
@@ -136,37 +182,3 @@ def _light_pose(light, camera):
     pose = torch.eye(4)
     pose[:3, :3] = torch.stack([across, torch.linalg.cross(toward, across), toward], 1)
     return pose.double().numpy()
-
-
-def _primitives(pyrender, mesh, shading):
-    """One primitive per material, which is what pyrender draws with."""
-    vertices = mesh.vertices[0].float()
-    normals = (vertex_normals(vertices[None], mesh.faces) if mesh.normals is None else mesh.normals.float())[0].numpy()
-    colored = shading == "avatar"
-    uv = None if mesh.uv is None else (mesh.uv.float() * torch.tensor([1.0, -1.0]) + torch.tensor([0.0, 1.0])).numpy()  # GL's v points up
-    colors = mesh.colors.float().numpy() if colored and mesh.colors is not None else None
-    primitives = []
-    for index in range(max(1, len(mesh.materials))):
-        faces = mesh.faces if mesh.face_material is None else mesh.faces[mesh.face_material == index]
-        if len(faces) == 0:
-            continue
-        material = _material(pyrender, mesh, index, colored)
-        primitives.append(pyrender.Primitive(
-            positions=vertices.numpy(), normals=normals, texcoord_0=uv if material.baseColorTexture is not None else None,
-            color_0=colors, indices=faces.int().numpy(), material=material, mode=4,
-        ))
-    return primitives
-
-
-def _material(pyrender, mesh, index, colored):
-    material = mesh.materials[index] if mesh.materials else None
-    factor = (*GRAY, 1.0) if not colored or (material is None and mesh.colors is None) else (1.0, 1.0, 1.0, 1.0)
-    look = {"baseColorFactor": factor, "metallicFactor": 0.0, "roughnessFactor": 0.8}
-    if material is not None:
-        look["doubleSided"] = material.double_sided
-    if material is not None and colored:
-        look |= {"baseColorFactor": material.base_color, "alphaMode": material.alpha_mode.upper(), "alphaCutoff": material.alpha_cutoff}
-        if material.texture is not None and mesh.uv is not None:
-            sampler = pyrender.Sampler(wrapS=_WRAP[material.wrap[0]], wrapT=_WRAP[material.wrap[1]])
-            look["baseColorTexture"] = pyrender.Texture(source=material.texture.numpy(), source_channels="RGBA", sampler=sampler)
-    return pyrender.MetallicRoughnessMaterial(**look)

@@ -39,6 +39,8 @@ class Fragments:
         bary: (3, N) perspective-correct barycentric coordinates.
         xy: (2, N) place in the window, pixels.
         depth: (N,) metres.
+        stretch: (N,) barycentric area that one pixel covers, perspective-correct: times a triangle's area in any vertex attribute
+            it is the attribute's area per pixel.
         interior: the first so many fragments fill their pixel alone; the others share edge pixels.
         samples: (N - interior,) samples that each of the others won, of 16 in a pixel.
     """
@@ -49,6 +51,7 @@ class Fragments:
     bary: Tensor
     xy: Tensor
     depth: Tensor
+    stretch: Tensor
     interior: int
     samples: Tensor
 
@@ -69,17 +72,19 @@ class Triangles:
     shape: tuple[int, int, int]
 
     def at(self, triangle: Tensor, xy: Tensor):
-        """Perspective-correct barycentrics (3, N) and depth (N,) of triangles (N,) at places (2, N) in the window.
+        """Perspective-correct barycentrics (3, N), depth (N,) and stretch (N,) of triangles (N,) at places (2, N) in the window.
 
-        Places a little outside count as on the border.
+        Places a little outside count as on the border. The stretch is the Jacobian of the projective map from the screen to the
+        triangle, depth^3 / (z0 z1 z2) / area (Heckbert 1989, section 2.2.3, for the map).
         """
         x, y, inverse = self.corners.view(9, -1).index_select(1, triangle).view(3, 3, -1)
         x, y = x - xy[0], y - xy[1]
         share = torch.stack([x[1] * y[2] - x[2] * y[1], x[2] * y[0] - x[0] * y[2], x[0] * y[1] - x[1] * y[0]])
         share.mul_((share[0] + share[1] + share[2]).sign_()).clamp_(min=0)
-        bary = share * inverse
+        area, bary = share[0] + share[1] + share[2], share * inverse
         scale = 1 / (bary[0] + bary[1] + bary[2]).clamp_(min=1e-30)
-        return bary.mul_(scale), (share[0] + share[1] + share[2]) * scale
+        depth = area * scale
+        return bary.mul_(scale), depth, (depth * inverse[0]) * (depth * inverse[1]) * (depth * inverse[2]) / area.clamp_(min=1e-12)
 
 
 class CutOut(Protocol):
@@ -118,9 +123,9 @@ def rasterize(screen: Tensor, faces: Tensor, window: Window, focal: float, doubl
     triangle = torch.cat([keys.index_select(0, inner) & _NUMBER, sampled])
     xy = pixel_centres(pixel, triangles.shape)
     xy[:, len(inner) :] += offsets
-    bary, depth = triangles.at(triangle, xy)
+    bary, depth, stretch = triangles.at(triangle, xy)
     row, face = triangles.row.index_select(0, triangle), triangles.face.index_select(0, triangle)
-    return Fragments(pixel, row, face, bary, xy, depth, len(inner), samples)
+    return Fragments(pixel, row, face, bary, xy, depth, stretch, len(inner), samples)
 
 
 def pixel_centres(pixel: Tensor, shape) -> Tensor:
@@ -236,6 +241,6 @@ def _cut(candidates, soft, triangles, triangle, pixel, cutout):
     """Clears the candidates that fall into holes and marks the pixels that need more samples."""
     holed = cutout.faces.index_select(0, triangles.face.index_select(0, triangle)).nonzero()[:, 0]
     triangle, pixel = triangle[holed], pixel[holed]
-    face, (bary, _) = triangles.face[triangle], triangles.at(triangle, pixel_centres(pixel, triangles.shape))
+    face, (bary, *_) = triangles.face[triangle], triangles.at(triangle, pixel_centres(pixel, triangles.shape))
     candidates[holed] *= cutout.keep(face, bary, None)
     soft[pixel[cutout.soft(face, bary)]] = True

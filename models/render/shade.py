@@ -12,8 +12,6 @@ import torch
 from torch import Tensor
 
 from ..checks import check_choice
-from ..types import Material, Mesh
-from .texture import sample_texture
 
 SHADINGS = ("gray", "avatar")
 GRAY = (0.36, 0.36, 0.375)  # the gray body's linear albedo
@@ -95,41 +93,6 @@ def vertex_normals(vertices: Tensor, faces: Tensor) -> Tensor:
         for k in range(3):
             sums.index_add_(0, corner[k], values)
     return unit(normals).T.reshape(rows, count, 3)
-
-
-def surface_color(mesh: Mesh, face: Tensor, corner: Tensor, bary: Tensor) -> Tensor:
-    """Linear RGBA (4, N) of points of a mesh: base colour x vertex colour x texture, as in glTF 2.0.
-
-    Args:
-        face: (N,) face of each point; corner: (3, N) its vertices, of any row.
-        bary: (3, N) barycentric coordinates.
-    """
-    if mesh.colors is not None:
-        color = interpolate(mesh.colors.to(bary), corner % mesh.vertices.shape[1], bary)
-    else:
-        color = bary.new_ones(4, len(face))
-    materials = mesh.materials or (Material(base_color=(*GRAY, 1.0) if mesh.colors is None else (1.0, 1.0, 1.0, 1.0)),)
-    if mesh.face_material is None:
-        return color * _material_color(mesh, materials[0], corner, bary)
-    owner = mesh.face_material.index_select(0, face)
-    for index, material in enumerate(materials):
-        own = (owner == index).nonzero()[:, 0]
-        if len(own):
-            color[:, own] = color[:, own] * _material_color(mesh, material, corner[:, own], bary[:, own])
-    return color
-
-
-def _material_color(mesh, material, corner, bary):
-    factor = bary.new_tensor(material.base_color)[:, None]
-    if material.texture is None or mesh.uv is None:
-        return factor
-    return factor * sample_texture(material, interpolate(mesh.uv.to(bary), corner % mesh.vertices.shape[1], bary))
-
-
-def interpolate(values: Tensor, corner: Tensor, bary: Tensor) -> Tensor:
-    """Values (V, C) of vertices at points (C, N), given by corner (3, N) and bary (3, N)."""
-    a, b, c = values.T.contiguous().index_select(1, corner.reshape(-1)).view(values.shape[1], 3, -1).unbind(1)
-    return a * bary[0] + b * bary[1] + c * bary[2]
 
 
 def illuminate(normal: Tensor, toward_camera: Tensor, albedo: Tensor, lights: Lights) -> Tensor:

@@ -9,46 +9,68 @@ from .camera import world_to_camera
 from .edge_samples import SAMPLES
 from .near_plane import NEAR, clip_near
 from .rasterize import Window, rasterize
-from .shade import GRAY, illuminate, linear_to_srgb, surface_color, unit, vertex_normals
+from .shade import GRAY, Lights, illuminate, linear_to_srgb, unit, vertex_normals
+from .surface import Surface, interpolate
+from .texture import MipMaps
 
 
-def draw(mesh: Mesh, camera: Camera, shading, lights) -> Render:
-    """Draws some rows at once. Arguments as in `engine.render_figure`."""
-    points = world_to_camera(mesh.vertices.float(), camera)
-    normals = vertex_normals(points, mesh.faces) if mesh.normals is None else mesh.normals.float() @ camera.R.mT
-    if bool((points[..., 2] < NEAR).any()):
-        return _draw_clipped(mesh, points, normals, camera, shading, lights)
-    return _draw(mesh, points, normals, camera, shading, lights)
+class TorchEngine:
+    """Draws the rows of one figure; keeps what they share.
 
+    Args:
+        shading, lights: as in `engine.render_figure`.
+    """
 
-def _draw_clipped(mesh, points, normals, camera, shading, lights):
-    """Rows that reach behind the near plane get faces of their own, so they are drawn one by one."""
-    rows = []
-    for row in range(len(mesh)):
-        clipped, near_points, near_normals = clip_near(mesh[row], points[row], normals[row])
-        rows.append(_draw(clipped, near_points[None], near_normals[None], camera[row], shading, lights))
-    return Render(*(torch.cat([getattr(row, name) for row in rows]) for name in ("rgb", "alpha", "depth")), camera)
+    def __init__(self, shading: str, lights: Lights):
+        self._shading, self._lights, self._mipmaps = shading, lights, MipMaps()
 
+    def draw(self, mesh: Mesh, camera: Camera) -> Render:
+        """Draws some rows at once."""
+        points = world_to_camera(mesh.vertices.float(), camera)
+        normals = vertex_normals(points, mesh.faces) if mesh.normals is None else mesh.normals.float() @ camera.R.mT
+        if not bool((points[..., 2] < NEAR).any()):
+            return self._draw(mesh, points, normals, camera)
+        rows = []  # each row is cut in its own way, so it gets faces of its own
+        for row in range(len(mesh)):
+            cut, near_points, near_normals = clip_near(mesh[row], points[row], normals[row])
+            rows.append(self._draw(cut, near_points[None], near_normals[None], camera[row]))
+        return Render(*(torch.cat([getattr(row, name) for row in rows]) for name in ("rgb", "alpha", "depth")), camera)
 
-def _draw(mesh, points, normals, camera, shading, lights):
-    size = (len(points), camera.height, camera.width)
-    rgb, alpha, depth = points.new_zeros(*size, 3), points.new_zeros(size), points.new_zeros(size)
-    screen = _to_screen(points, camera)
-    window = _window(screen, camera)
-    if window is not None:
-        seen = rasterize(screen, mesh.faces, window, float(camera.fx.max()), _double_sided(mesh))
-        color = _light(mesh, normals, seen, camera, window, shading, lights)
-        area = (slice(None), slice(window.top, window.top + window.height), slice(window.left, window.left + window.width))
-        for image, value in zip((rgb, alpha, depth), _average(seen, color, (size[0], window.height, window.width))):
-            image[area] = value
-    return Render(rgb, alpha, depth, camera)
+    def _draw(self, mesh, points, normals, camera):
+        size = (len(points), camera.height, camera.width)
+        rgb, alpha, depth = points.new_zeros(*size, 3), points.new_zeros(size), points.new_zeros(size)
+        screen = _to_screen(points, camera)
+        window = _window(screen, camera)
+        if window is not None:
+            surface = Surface(self._mipmaps, mesh)
+            sides, holes = surface.flags(lambda material: material.double_sided), surface.holes()
+            seen = rasterize(screen, mesh.faces, window, float(camera.fx.max()), sides, holes)
+            color = self._light(surface, normals, seen, camera, window, sides is not None)
+            area = (slice(None), slice(window.top, window.top + window.height), slice(window.left, window.left + window.width))
+            for image, value in zip((rgb, alpha, depth), _average(seen, color, (size[0], window.height, window.width))):
+                image[area] = value
+        return Render(rgb, alpha, depth, camera)
+
+    def _light(self, surface, normals, seen, camera, window, double_sided):
+        """Linear RGB (3, N) of the fragments."""
+        corner = surface.corners(seen.face)
+        if len(camera) > 1:
+            corner = corner + seen.row * normals.shape[1]
+        normal = unit(interpolate(normals.reshape(-1, 3), corner, seen.bary))
+        toward_camera = _toward_camera(seen, camera, window)
+        if double_sided:
+            normal = torch.where((normal * toward_camera).sum(0) < 0, -normal, normal)
+        gray = self._shading == "gray"
+        albedo = normal.new_tensor(GRAY)[:, None] if gray else surface.color(seen.face, seen.bary, seen.stretch)[:3]
+        return illuminate(normal, toward_camera, albedo, self._lights)
 
 
 def _to_screen(points, camera):
     """(3, B, V): x and y in pixels, and 1 / z."""
+    fx, fy, cx, cy = (value[:, None] for value in (camera.fx, camera.fy, camera.cx, camera.cy))
     x, y, z = points.permute(2, 0, 1)
     inverse = 1 / z
-    return torch.stack([x * inverse * camera.fx[:, None] + camera.cx[:, None], y * inverse * camera.fy[:, None] + camera.cy[:, None], inverse])
+    return torch.stack([x * inverse * fx + cx, y * inverse * fy + cy, inverse])
 
 
 def _window(screen, camera):
@@ -59,27 +81,6 @@ def _window(screen, camera):
     limit = screen.new_tensor([camera.width, camera.height])
     left, top, right, bottom = (int(value) for value in torch.cat([low.clamp(min=0), torch.minimum(high, limit)]))
     return Window(left, top, right - left, bottom - top) if right > left and bottom > top else None
-
-
-def _double_sided(mesh):
-    if not any(material.double_sided for material in mesh.materials):
-        return None
-    flags = torch.tensor([material.double_sided for material in mesh.materials], device=mesh.faces.device)
-    return flags.expand(len(mesh.faces)) if mesh.face_material is None else flags[mesh.face_material]
-
-
-def _light(mesh, normals, seen, camera, window, shading, lights):
-    """Linear RGB (3, N) of the fragments."""
-    corner = mesh.faces.T.contiguous().index_select(1, seen.face)
-    if len(camera) > 1:
-        corner = corner + seen.row * normals.shape[1]
-    a, b, c = normals.view(-1, 3).T.contiguous().index_select(1, corner.view(-1)).view(3, 3, -1).unbind(1)
-    normal = unit(a * seen.bary[0] + b * seen.bary[1] + c * seen.bary[2])
-    toward_camera = _toward_camera(seen, camera, window)
-    if any(material.double_sided for material in mesh.materials):
-        normal = torch.where((normal * toward_camera).sum(0) < 0, -normal, normal)
-    albedo = normal.new_tensor(GRAY)[:, None] if shading == "gray" else surface_color(mesh, seen.face, corner, seen.bary)[:3]
-    return illuminate(normal, toward_camera, albedo, lights)
 
 
 def _toward_camera(seen, camera, window):
