@@ -166,20 +166,17 @@ class PosedBody:
         Beyond the result itself the memory does not grow with the number of rows.
         """
         chosen = range(len(self))[slice(None) if rows is None else rows]
-        chunks = [chosen[start : start + ROWS_AT_ONCE] for start in range(0, len(chosen), ROWS_AT_ONCE)]
-        if len(chunks) == 1:
-            return self._skin(chunks[0], ids)
         count = self.model.v_template.shape[0] if ids is None else len(ids)
         result = self.T_world_joint.new_empty(len(chosen), count, 3)
-        for index, chunk in enumerate(chunks):
-            result[index * ROWS_AT_ONCE : index * ROWS_AT_ONCE + len(chunk)] = self._skin(chunk, ids)
+        for start in range(0, len(chosen), ROWS_AT_ONCE):
+            part = chosen[start : start + ROWS_AT_ONCE]
+            self._skin(slice(part.start, part.stop, part.step), result[start : start + len(part)], ids)
         return result
 
-    def _skin(self, rows, ids):
-        rows = slice(rows.start, rows.stop, rows.step)
+    def _skin(self, rows, out, ids):
         shared = slice(None) if len(self.shaped) == 1 else rows
         betas = None if self.shaped.betas is None else self.shaped.betas[shared]
-        return skin(self.model, betas, self.shaped.joints[shared], self.local_rotmats[rows], self.T_world_joint[rows], ids)
+        skin(self.model, betas, self.shaped.joints[shared], self.local_rotmats[rows], self.T_world_joint[rows], out, ids)
 
     def mesh(self, rows: slice) -> Mesh:
         """The skinned meshes of some rows, world frame, metres. The mesh has no texture coordinates: the gray body needs none."""

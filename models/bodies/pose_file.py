@@ -11,6 +11,7 @@ from ..rotations import rotmat_to_rotvec, rotvec_to_rotmat
 from ..types import BodyPose
 
 _REMEDY = "Give a file written by `contrapposto pose` or by save_poses."
+_HUGE = 1e9  # also above any frame number
 _WIDTHS = {"global_orient": 3, "body_pose": 63, "transl": 3, "hands": 90, "betas": None}  # numbers per row; None is any
 
 
@@ -65,8 +66,7 @@ def load_poses(path):
         if name in rows:
             rotmats = rotvec_to_rotmat(rows[name].unflatten(1, (-1, 3)))
             rows[name] = rotmats[:, 0] if name == "global_orient" else rotmats
-    fps = float(raw["fps"]) if "fps" in raw else None
-    return BodyPose(**rows, fps=fps), _prompts(path, raw, layout)
+    return BodyPose(**rows, fps=_fps(path, raw)), _prompts(path, raw, layout)
 
 
 def _rows(path, name, array, layout, width):
@@ -76,9 +76,16 @@ def _rows(path, name, array, layout, width):
         raise InputError("pose file", path, f"has {name} of shape {array.shape} instead of {expected}", _REMEDY)
     if array.dtype.kind not in "iuf":
         raise InputError("pose file", path, f"holds no numbers in {name}", _REMEDY)
-    if not np.isfinite(array).all():
-        raise InputError("pose file", path, f"holds NaN or infinity in {name}", "Make the poses again.")
+    if not float(np.abs(array).max()) < _HUGE:  # "not <" also holds for NaN
+        raise InputError("pose file", path, f"holds NaN, infinity or huge numbers in {name}", "Make the poses again.")
     return torch.from_numpy(array.astype(np.float32)).flatten(0, 1)
+
+
+def _fps(path, raw):
+    fps = raw.get("fps")
+    if fps is not None and (fps.shape != () or fps.dtype.kind not in "iuf" or not 0 < fps < _HUGE):
+        raise InputError("pose file", path, f"has fps {fps}", "Save it with one positive number of frames per second.")
+    return None if fps is None else float(fps)
 
 
 def _prompts(path, raw, layout):

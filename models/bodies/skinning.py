@@ -5,7 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-ROWS_AT_ONCE = 32  # beyond this the blended transforms of 13,000 vertices fall out of the cache and each row costs more
+ROWS_AT_ONCE = 64  # bodies per multiplication with the blend shapes, which are read from memory once for all of them
+_VERTICES_AT_ONCE = 1 << 17  # vertices whose blended transforms (48 bytes each) stay in the processor's cache
 
 
 def chain(local: Tensor, parents) -> Tensor:
@@ -19,7 +20,7 @@ def chain(local: Tensor, parents) -> Tensor:
     return torch.stack(world, 1)
 
 
-def skin(model, betas, rest_joints: Tensor, local_rotmats: Tensor, T_world_joint: Tensor, ids: Tensor | None = None) -> Tensor:
+def skin(model, betas, rest_joints: Tensor, local_rotmats: Tensor, T_world_joint: Tensor, out: Tensor, ids: Tensor | None = None):
     """Linear blend skinning (SMPL equations 2 to 10) with the vertices along the last axis, where memory is read in order.
 
     Args:
@@ -28,26 +29,36 @@ def skin(model, betas, rest_joints: Tensor, local_rotmats: Tensor, T_world_joint
         rest_joints: (B or 1, J, 3) rest joints of that shape, metres.
         local_rotmats: (B, J, 3, 3) joint rotations relative to the parent; pose blend shapes depend on them.
         T_world_joint: (B, J, 4, 4) posed joints.
+        out: (B, V, 3), or (B, N, 3) with ids; receives the vertices, metres, world.
         ids: (N,) the vertices wanted, or None for all.
-
-    Returns:
-        (B, V or N, 3) metres, world.
     """
-    template, shapedirs, posedirs, weights = (
-        None if part is None else part if ids is None else part[ids]
-        for part in (model.v_template, model.shapedirs, model.posedirs, model.weights))
+    template, shapedirs, posedirs, weights = (part if part is None or ids is None else part[ids] for part in
+                                              (model.v_template, model.shapedirs, model.posedirs, model.weights))
+    rest = rest_vertices(template, shapedirs, posedirs, betas, local_rotmats)
+    rotation = T_world_joint[..., :3, :3]
+    offset = T_world_joint[..., :3, 3] - (rotation @ rest_joints[..., None])[..., 0]
+    joint_maps = torch.cat([rotation, offset[..., None]], -1).permute(0, 2, 3, 1)  # (B, 3, 4, J)
+    step = max(1, _VERTICES_AT_ONCE // out.shape[1])
+    for start in range(0, len(out), step):
+        rows = slice(start, start + step)
+        out[rows] = blend(rest if len(rest) == 1 else rest[rows], joint_maps[rows], weights)
+
+
+def rest_vertices(template, shapedirs, posedirs, betas, local_rotmats) -> Tensor:
+    """(B or 1, 3, V) template plus shape blend shapes plus, where there are any, pose blend shapes."""
     rest = template.T.flatten()[None]  # (1, 3 V): all x, then all y, then all z
     if betas is not None:
         rest = torch.addmm(rest, betas, shapedirs.permute(2, 1, 0)[: betas.shape[1]].flatten(1))
     if posedirs is not None:
         feature = (local_rotmats[:, 1:] - torch.eye(3, dtype=rest.dtype, device=rest.device)).flatten(1)
         rest = torch.addmm(rest, feature, posedirs.permute(2, 1, 0).flatten(1))
-    x, y, z = rest.unflatten(1, (3, 1, -1)).unbind(1)  # (B or 1, 1, V) each
-    rotation = T_world_joint[..., :3, :3]
-    offset = T_world_joint[..., :3, 3] - (rotation @ rest_joints[..., None])[..., 0]
-    joint_maps = torch.cat([rotation, offset[..., None]], -1).permute(0, 2, 3, 1)  # (B, 3, 4, J)
+    return rest.unflatten(1, (3, -1))
+
+
+def blend(rest, joint_maps, weights) -> Tensor:
+    """(B, V, 3) vertices from rest vertices (B or 1, 3, V), joint maps (B, 3, 4, J) and weights (V, J)."""
     blended = joint_maps @ weights.T  # (B, 3, 4, V)
-    posed = torch.addcmul(blended[:, :, 3], blended[:, :, 0], x)
-    posed = torch.addcmul(posed, blended[:, :, 1], y)
-    posed = torch.addcmul(posed, blended[:, :, 2], z)
-    return posed.transpose(1, 2).contiguous()
+    posed = blended[:, :, 3]
+    for axis in range(3):
+        posed = torch.addcmul(posed, blended[:, :, axis], rest[:, None, axis])
+    return posed.transpose(1, 2)

@@ -16,6 +16,7 @@ MAX_BETAS = 16  # what motion captures use; the finer components of large files 
 _REQUIRED = ("v_template", "f", "shapedirs", "J_regressor", "weights", "kintree_table")
 _OPTIONAL = ("posedirs", "vt", "ft", "keypoint_names", "keypoint_vertices", "license")
 _MAX_BYTES = 2 << 30
+_HUGE = 1e6  # metres: no body, and far from float32's limits
 _REMEDY = "Give an SMPL, SMPL+H, SMPL-X or open body file."
 
 
@@ -74,8 +75,8 @@ def _read_npz(path, names):
 
 def _check_numbers(path, raw):
     for name, array in raw.items():
-        if array.dtype.kind == "f" and not np.isfinite(array).all():
-            raise InputError("body file", path, f"holds NaN or infinity in {name}", "Copy or download the file again.")
+        if array.dtype.kind == "f" and not float(np.abs(array).max(initial=0)) < _HUGE:  # "not <" also holds for NaN
+            raise InputError("body file", path, f"holds NaN, infinity or huge numbers in {name}", "Copy or download the file again.")
         if name in _REQUIRED and array.dtype.kind not in "biuf":
             raise InputError("body file", path, f"holds no numbers in {name}", _REMEDY)
 

@@ -17,7 +17,8 @@ def test_orders_are_complete_and_mirrored():
     assert len(JOINT_NAMES) == len(PARENTS) == len(MIRROR) == 24 and len(OPENPOSE18_NAMES) == len(set(OPENPOSE18_NAMES)) == 18
     assert [MIRROR[MIRROR[joint]] for joint in range(24)] == list(range(24))
     assert all(MIRROR[PARENTS[joint]] == PARENTS[MIRROR[joint]] for joint in range(1, 24))
-    assert JOINT_NAMES[MIRROR[JOINT_NAMES.index("left_knee")]] == "right_knee" and MIRROR[JOINT_NAMES.index("neck")] == JOINT_NAMES.index("neck")
+    other = {name: JOINT_NAMES[MIRROR[joint]] for joint, name in enumerate(JOINT_NAMES)}
+    assert other["left_knee"] == "right_knee" and other["neck"] == "neck"
 
 
 def test_limbs_form_one_tree_over_all_points():
