@@ -72,10 +72,12 @@ class RunFolder:
     Args:
         path: the folder, usually ``runs/<name>``.
         config: everything that decides the result, as plain JSON values.
+        sources: files and folders of this repository whose state decides it too; none means all.
     """
 
     path: Path
     config: dict
+    sources: tuple[str, ...] = ()
 
     @property
     def checkpoint(self):
@@ -84,6 +86,11 @@ class RunFolder:
     @property
     def curve(self):
         return self.path / "curve.jsonl"
+
+    @property
+    def commit(self):
+        """The commit the run began with."""
+        return json.loads((self.path / "config.json").read_text(encoding="utf-8"))["commit"]
 
     def open(self):
         """Makes the folder, or checks that the run in it has this config.
@@ -100,9 +107,9 @@ class RunFolder:
                                  "Choose another run name, or delete the folder to start anew.")
             return
         with atomic_write(file, "run folder") as part:
-            part.write_text(json.dumps({"config": wanted, "commit": source_commit()}, indent=1) + "\n", encoding="utf-8")
+            part.write_text(json.dumps({"config": wanted, "commit": source_commit(*self.sources)}, indent=1) + "\n", encoding="utf-8")
         with atomic_write(self.path / "source.diff") as part:
-            part.write_text(_git("diff", "HEAD"), encoding="utf-8")
+            part.write_text(_git("diff", "HEAD", "--", *self.sources), encoding="utf-8")
 
     def save(self, state):
         with atomic_write(self.checkpoint) as part:
@@ -235,12 +242,12 @@ def step_report(total, seconds=10.0, stream=None):
     return on_step
 
 
-def source_commit():
-    """Returns the git commit of this code, with "-dirty" when files differ from it, or "unknown" outside a checkout."""
+def source_commit(*paths):
+    """Returns the git commit of this code, with "-dirty" when one of the paths (all if none) differs, or "unknown" outside a checkout."""
     commit = _git("rev-parse", "HEAD").strip()
     if not commit:
         return "unknown"
-    return commit + ("-dirty" if _git("status", "--porcelain", "--untracked-files=no").strip() else "")
+    return commit + ("-dirty" if _git("status", "--porcelain", "--untracked-files=no", "--", *paths).strip() else "")
 
 
 def _git(*arguments):

@@ -20,13 +20,15 @@ from ..assets.registry import BUNDLED, OPEN_POSE_PRIOR, write_manifest_entry
 from ..checks import InputError
 from ..pose_prior.vposer import JOINTS, PosePrior, load_pose_prior
 from ..pose_prior.vposer_file import VPoserConfig, write_vposer
-from ..rotations import rotvec_to_rotmat
+from ..rotations import rotmat_to_rot6d, rotvec_to_rotmat
 from .datasets.text_pose import UNCLEAR_ORIGIN, load_text_pose, mirror_rotvec
-from .loop import LoopConfig, RunFolder, TrainingStopped, source_commit, step_report, train
+from .loop import LoopConfig, RunFolder, TrainingStopped, step_report, train
 from .losses import gaussian_kl, geodesic_angle, skeleton_joints
 
 DATA = "../shared/data/text_pose"
 COMMAND = "python -m contrapposto.models.training.train_pose_prior --bundle"
+SOURCES = ("models/pose_prior", "models/rotations.py", "models/training/datasets/text_pose.py", "models/training/loop.py",
+           "models/training/losses.py", "models/training/train_pose_prior.py")
 
 
 @dataclass(frozen=True)
@@ -46,13 +48,13 @@ class PriorTraining:
     """
 
     network: VPoserConfig = VPoserConfig(version="open", slope=0.2, linear_encoder_out=False)
-    loop: LoopConfig = field(default_factory=lambda: LoopConfig(steps=24000, batch=512, lr=2e-3, warmup=500, weight_decay=1e-4))
+    loop: LoopConfig = field(default_factory=lambda: LoopConfig(steps=18000, batch=512, lr=2e-3, warmup=500, weight_decay=1e-4))
     captured_share: float = 0.5
     mirrored_share: float = 0.5
     rotation_weight: float = 2.0
     joint_weight: float = 10.0
-    kl_weight: float = 0.003
-    kl_warmup: int = 4000
+    kl_weight: float = 0.005
+    kl_warmup: int = 3000
     exclude_sources: tuple[str, ...] = UNCLEAR_ORIGIN
 
 
@@ -139,17 +141,26 @@ def train_prior(data_dir, run_dir, config, device="cpu", on_step=None):
     """
     data = load_text_pose(data_dir, config.exclude_sources)
     task = PriorTask(data, config, device)
-    with torch.random.fork_rng():
-        torch.manual_seed(config.loop.seed)
-        prior = PosePrior(config.network).to(device)
-    run = RunFolder(Path(run_dir), asdict(config))
+    prior = fresh_prior(config).to(device)
+    run = RunFolder(Path(run_dir), asdict(config), SOURCES)
     trained = train(prior, task.draw, task.loss, config.loop, run, validate=task.scores, on_step=on_step)
     path = run.path / OPEN_POSE_PRIOR
-    about = {"training": asdict(config), "commit": source_commit(), "data": describe_data(data)}
+    about = {"training": asdict(config), "commit": run.commit, "data": describe_data(data)}
     write_vposer(path, config.network, trained.state_dict(), about)
     scores = {name: round(value, 3) for name, value in task.scores(load_pose_prior(path), "test").items()}
     write_vposer(path, config.network, trained.state_dict(), {**about, "scores": scores})
     return path, scores
+
+
+def fresh_prior(config):
+    """Returns an untrained prior whose decoder starts near the rest pose: a joint that starts half a turn off may stay there for good."""
+    with torch.random.fork_rng():
+        torch.manual_seed(config.loop.seed)
+        prior = PosePrior(config.network)
+    with torch.no_grad():
+        prior.decoder_out.weight *= 0.1
+        prior.decoder_out.bias.copy_(rotmat_to_rot6d(torch.eye(3)).repeat(JOINTS))
+    return prior
 
 
 def describe_data(data):
