@@ -54,7 +54,7 @@ class Probe:
 def load_probes(path=PROBES) -> list[Probe]:
     """Returns the frozen probes in the order of the file."""
     rows = [json.loads(line) for line in Path(path).read_text(encoding="utf-8").splitlines()]
-    return [Probe(row["text"], row["family"], tuple(row["conditions"]), row.get("sided", False), tuple(row.get("like", ()))) for row in rows]
+    return [Probe(row["text"], row["family"], tuple(row["conditions"]), row.get("sided", False), tuple(row["like"])) for row in rows]
 
 
 def probe_passes(probe: Probe, pose: BodyPose) -> Tensor:
