@@ -48,7 +48,7 @@ class PriorTraining:
     """
 
     network: VPoserConfig = VPoserConfig(version="open", slope=0.2, linear_encoder_out=False)
-    loop: LoopConfig = field(default_factory=lambda: LoopConfig(steps=18000, batch=512, lr=2e-3, warmup=500, weight_decay=1e-4))
+    loop: LoopConfig = field(default_factory=lambda: LoopConfig(steps=12000, batch=512, lr=2e-3, warmup=500, weight_decay=1e-4))
     captured_share: float = 0.5
     mirrored_share: float = 0.5
     rotation_weight: float = 2.0
