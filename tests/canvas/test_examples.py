@@ -1,0 +1,102 @@
+"""Every example workflow opens in a real browser, runs there, and looks as it should."""
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+
+EXAMPLES = Path(__file__).parents[2] / "example_workflows"
+ARTEFACTS = Path(__file__).parents[1] / "artefacts"
+WORKFLOWS = sorted(EXAMPLES.glob("*.json"))
+RUN_SECONDS = 120
+
+BOXES = """() => app.graph._nodes.map(n => {
+    n.updateArea?.();
+    const [x, y, width, height] = n.boundingRect ?? n.getBounding();
+    return {title: n.title, x, y, width, height};
+})"""
+SHOW_ALL = """() => {
+    const boxes = [...app.graph._nodes, ...app.graph._groups].map(n => [...n.pos, ...n.size]);
+    const left = Math.min(...boxes.map(b => b[0])), top = Math.min(...boxes.map(b => b[1])) - 60;
+    const right = Math.max(...boxes.map(b => b[0] + b[2])), bottom = Math.max(...boxes.map(b => b[1] + b[3]));
+    const {clientWidth, clientHeight} = app.canvas.canvas;
+    const scale = Math.min((clientWidth - 140) / (right - left), (clientHeight - 160) / (bottom - top));
+    app.canvas.ds.scale = scale;
+    app.canvas.ds.offset = [90 / scale - left, 110 / scale - top];
+    app.canvas.setDirty(true, true);
+}"""
+LISTEN = """() => {
+    window.contrapposto = {done: null};
+    for (const end of ["execution_success", "execution_error", "execution_interrupted"])
+        app.api.addEventListener(end, event => { window.contrapposto.done = {end, detail: event.detail}; });
+}"""
+PICTURES = """() => Object.fromEntries(app.graph._nodes.filter(n => n.imgs?.length).map(
+    n => [n.type, n.imgs.every(i => i.complete && i.naturalWidth > 0)]))"""
+
+
+@pytest.fixture(params=WORKFLOWS, ids=lambda path: path.stem)
+def workflow(request):
+    return request.param
+
+
+@pytest.fixture
+def opened(page, workflow):
+    """The page with the workflow loaded."""
+    page.evaluate("graph => app.loadGraphData(graph, true, true, 'example')", json.loads(workflow.read_text()))
+    page.wait_for_timeout(500)
+    return page
+
+
+def test_opens_as_drawn_runs_and_shows_its_pictures(opened, server, workflow):
+    missing = (
+        "() => app.graph._nodes.filter(n => n.has_errors || !LiteGraph.registered_node_types[n.type]).map(n => n.type)"
+    )
+    assert opened.evaluate(missing) == []
+    assert opened.locator(".p-toast-message").all_inner_texts() == [], "the frontend complains about the file"
+    assert overlaps(opened.evaluate(BOXES)) == []
+    assert queued(opened) == twin(workflow)
+
+    opened.evaluate(LISTEN)
+    opened.get_by_test_id("queue-button").click()
+    opened.wait_for_function("() => window.contrapposto.done", timeout=RUN_SECONDS * 1000)
+    done = opened.evaluate("() => window.contrapposto.done")
+    assert done["end"] == "execution_success", done
+
+    expected = {
+        n["class_type"]
+        for n in twin(workflow).values()
+        if re.search(r"^ContrappostoRender(?!Studio)|^SaveImage", n["class_type"])
+    }
+    opened.wait_for_function(f"() => Object.keys(({PICTURES})()).length >= {len(expected)}", timeout=20_000)
+    opened.evaluate(SHOW_ALL)
+    opened.wait_for_timeout(700)
+    ARTEFACTS.mkdir(exist_ok=True)
+    opened.screenshot(path=ARTEFACTS / f"canvas-{workflow.stem}-{server.host.version}.png")
+    assert opened.evaluate(PICTURES) == dict.fromkeys(expected, True)
+    assert overlaps(opened.evaluate(BOXES)) == [], "a node grew over its neighbour when its picture came"
+
+
+def queued(page):
+    """What the canvas would queue: {id: {class_type, inputs}}."""
+    return bare(page.evaluate("async () => (await app.graphToPrompt()).output"))
+
+
+def twin(workflow):
+    return bare(json.loads((EXAMPLES / "api" / workflow.name).read_text()))
+
+
+def bare(prompt):
+    """An API-format prompt without its titles."""
+    return {key: {"class_type": node["class_type"], "inputs": node["inputs"]} for key, node in prompt.items()}
+
+
+def overlaps(boxes):
+    """Pairs of titles whose boxes cover a common area."""
+    return [(a["title"], b["title"]) for i, a in enumerate(boxes) for b in boxes[:i] if _meet(a, b)]
+
+
+def _meet(a, b):
+    apart_x = a["x"] + a["width"] <= b["x"] or b["x"] + b["width"] <= a["x"]
+    apart_y = a["y"] + a["height"] <= b["y"] or b["y"] + b["height"] <= a["y"]
+    return not (apart_x or apart_y)
