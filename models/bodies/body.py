@@ -37,7 +37,8 @@ class BodyModel:
         weights: (V, J) skinning weights, rows sum to 1.
         parents: parent of each joint, -1 for the root.
         keypoint_vertices: name -> vertex that stands for a point without a joint ("nose", "left_heel").
-        uv: (T, 2) texture coordinates and uv_faces: (F, 3) int64, the corner's index into them, or None.
+        uv: (T, 2) texture coordinates, origin at the bottom left as in OBJ files, or None.
+        uv_faces: (F, 3) int64, each corner's index into them, or None.
         name, kind, licence: for menus and messages; kind is "smpl", "smplh" or "smplx".
 
     The large tensors keep the vertices last in memory (they are transposed views), which is the order in which skinning reads them.
@@ -124,10 +125,11 @@ class ShapedBody:
             raise InputError("betas", f"{len(self)} rows", f"do not fit {len(pose)} poses", "Give one shape, or one for each pose.")
         pose = pose.to(self.model.device)
         local = local_rotations(pose, self.model.kind)
+        moving = local[:, :BODY_JOINTS] if pose.hands is None or self.model.kind == "smpl" else local
         parents = self.model.parents
         offsets = torch.cat([self.joints[:, :1], self.joints[:, 1:] - self.joints[:, list(parents[1:])]], 1)
         offsets = torch.cat([offsets[:, :1] + pose.transl[:, None], offsets[:, 1:].expand(len(pose), -1, -1)], 1)
-        return PosedBody(self, local, chain(_to_transform(local, offsets), parents))
+        return PosedBody(self, moving, chain(_to_transform(local, offsets), parents))
 
 
 @dataclass(frozen=True, eq=False)
@@ -136,7 +138,8 @@ class PosedBody:
 
     Args:
         shaped: the body before posing, with B rows or one.
-        local_rotmats: (B, J, 3, 3) rotation of each joint relative to its parent, the root's in the world.
+        local_rotmats: (B, M, 3, 3) rotation of each joint relative to its parent, the root's in the world. M is 22 when no finger moves,
+            which spares the pose blend shapes of the others.
         T_world_joint: (B, J, 4, 4) maps joint coordinates to the world.
     """
 

@@ -27,7 +27,8 @@ def skin(model, betas, rest_joints: Tensor, local_rotmats: Tensor, T_world_joint
         model: a BodyModel.
         betas: (B or 1, K) shape coefficients, or None for the mean shape.
         rest_joints: (B or 1, J, 3) rest joints of that shape, metres.
-        local_rotmats: (B, J, 3, 3) joint rotations relative to the parent; pose blend shapes depend on them.
+        local_rotmats: (B, M, 3, 3) rotations relative to the parent of the first M joints, on which pose blend shapes depend; the others
+            are identity and add nothing.
         T_world_joint: (B, J, 4, 4) posed joints.
         out: (B, V, 3), or (B, N, 3) with ids; receives the vertices, metres, world.
         ids: (N,) the vertices wanted, or None for all.
@@ -51,7 +52,7 @@ def rest_vertices(template, shapedirs, posedirs, betas, local_rotmats) -> Tensor
         rest = torch.addmm(rest, betas, shapedirs.permute(2, 1, 0)[: betas.shape[1]].flatten(1))
     if posedirs is not None:
         feature = (local_rotmats[:, 1:] - torch.eye(3, dtype=rest.dtype, device=rest.device)).flatten(1)
-        rest = torch.addmm(rest, feature, posedirs.permute(2, 1, 0).flatten(1))
+        rest = torch.addmm(rest, feature, posedirs.permute(2, 1, 0)[: feature.shape[1]].flatten(1))
     return rest.unflatten(1, (3, -1))
 
 

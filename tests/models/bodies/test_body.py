@@ -68,13 +68,15 @@ def test_open_body_equals_stock_smplx_class(model, random_pose):
 
 @pytest.mark.parametrize("joints", [24, 52, 55])
 @pytest.mark.parametrize("betas", [0, 4, 10])
+@pytest.mark.parametrize("hands", [True, False])
 @pytest.mark.parametrize("with_posedirs", [True, False])
-def test_made_up_bodies_equal_smplx_lbs(saved, random_pose, joints, betas, with_posedirs):
+def test_made_up_bodies_equal_smplx_lbs(saved, random_pose, joints, betas, hands, with_posedirs):
     path, arrays = saved(joints=joints, drop=() if with_posedirs else ("posedirs",))
-    pose = random_pose(3, betas=betas, hands=True)
+    pose = random_pose(3, betas=betas, hands=hands)
     posed = pose_body(load_body_model(path), pose)
     eye = torch.eye(3).expand(3, 30, 3, 3)
-    extra = {24: eye[:, :2], 52: pose.hands, 55: torch.cat([eye[:, :3], pose.hands], 1)}[joints]
+    fingers = pose.hands if hands else eye
+    extra = {24: eye[:, :2], 52: fingers, 55: torch.cat([eye[:, :3], fingers], 1)}[joints]
     local = torch.cat([pose.global_orient[:, None], pose.body_pose, extra], 1)
     vertices, rest_joints = smplx_lbs(arrays, local, pose.betas if betas else torch.zeros(3, 1), pose.transl)
     assert (posed.model.posedirs is not None) == with_posedirs
