@@ -107,11 +107,8 @@ class TextPoseData:
 
     def rows_in(self, ranges):
         """Returns (M,) int64 rows whose ``file_row`` lies in one of the half-open ``ranges`` [[a, b), ...] of ``poses.npz``."""
-        pieces = []
-        for start, stop in ranges:
-            first, last = torch.searchsorted(self.file_row, torch.tensor([start, stop])).tolist()
-            pieces.append(torch.arange(first, last))
-        return torch.cat(pieces) if pieces else torch.empty(0, dtype=torch.int64)
+        ends = torch.searchsorted(self.file_row, torch.tensor(ranges, dtype=torch.int64).reshape(-1, 2)).tolist()
+        return torch.tensor([row for first, last in ends for row in range(first, last)], dtype=torch.int64)
 
     def rotmats(self, rows=slice(None)):
         """Returns rotmats (M, 22, 3, 3) of the chosen rows, the root first."""
@@ -233,5 +230,5 @@ def _check_entry(entry, total):
     if not entry["ranges"]:
         raise ValueError("names no poses")
     for start, stop in entry["ranges"]:
-        if not 0 <= start < stop <= total:
+        if not (isinstance(start, int) and isinstance(stop, int) and 0 <= start < stop <= total):
             raise ValueError(f"names poses {start}..{stop} outside 0..{total}")
