@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass, field
 from functools import cached_property
+from pathlib import Path
 
 import torch
 from torch import Tensor, nn
@@ -105,14 +106,14 @@ def load_text_to_pose(source=None, device="cpu", operations=nn) -> TextToPose:
     """Reads text-to-pose weights.
 
     Args:
-        source: a path, or a name in the text_to_pose search folders; None takes the bundled weights.
+        source: a Path, or a name in the text_to_pose search folders; None takes the bundled weights.
         device: where the network goes.
         operations: where its layers come from; a host passes its own.
 
     Raises:
         InputError: the file is missing, damaged or not of this kind.
     """
-    path = bundled(OPEN_TEXT_TO_POSE) if source is None else find_file("text_to_pose", source)
+    path = bundled(OPEN_TEXT_TO_POSE) if source is None else source if isinstance(source, Path) else find_file("text_to_pose", source)
     tensors, config = read_safetensors(path, "text-to-pose file", device)
     if config.get("format") != FORMAT:
         raise InputError("text-to-pose file", path, "does not hold text-to-pose weights of this pack", "Choose another file.")
@@ -122,8 +123,7 @@ def load_text_to_pose(source=None, device="cpu", operations=nn) -> TextToPose:
             raise InputError("text-to-pose file", path, f"holds NaN or infinite numbers in {name}", "Copy or download the file again.")
     try:
         mean, std = tensors.pop("mean"), tensors.pop("std")
-        with torch.device("meta"):
-            network = PoseTransformer(NetworkConfig(**config["network"]), operations)
+        network = PoseTransformer(NetworkConfig(**config["network"]), operations)
         network.load_state_dict(tensors, assign=True)
     except (KeyError, TypeError, RuntimeError) as error:
         raise InputError("text-to-pose file", path, f"has another layout ({error})", "Choose a file of this version of the pack.") from None

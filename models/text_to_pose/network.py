@@ -115,10 +115,9 @@ class PoseTransformer(nn.Module):
 
     def null_prefix(self, rows: int) -> Prefix:
         """The prefix of the dropped condition, for classifier-free guidance."""
-        device, dim = self.null_text.device, self.config.text_dim
-        empty = TextStates(torch.zeros(rows, 1, dim, device=device), torch.zeros(rows, 1, dtype=torch.bool, device=device),
-                           torch.zeros(rows, dim, device=device), "none")
-        return self.encode_prefix(empty, keep=torch.zeros(rows, dtype=torch.bool, device=device))
+        tokens = self.null_text.new_zeros(rows, 1, self.config.text_dim)
+        nowhere = torch.zeros(rows, 1, dtype=torch.bool, device=tokens.device)
+        return self.encode_prefix(TextStates(tokens, nowhere, tokens[:, 0], "none"), keep=nowhere[:, 0])
 
     def forward(self, x_t: Tensor, t: Tensor, prefix: Prefix) -> Tensor:
         """Predicts x_0.
@@ -132,7 +131,7 @@ class PoseTransformer(nn.Module):
             (B, K, pose_dim) the predicted x_0.
         """
         body, root = x_t[..., :-ROOT], x_t[..., -ROOT:]
-        x = torch.stack([self.time_in(sinusoids(t, self.config.width)), self.body_in(body), self.root_in(root)], 2)
+        x = torch.stack([self.time_in(sinusoids(t, self.config.width).to(x_t.dtype)), self.body_in(body), self.root_in(root)], 2)
         queries = self.places[1 + 3 :].expand(*x_t.shape[:2], 2, -1)
         x = torch.cat([x + self.places[1 : 1 + 3], queries.to(x.dtype)], 2)
         for i, block in enumerate(self.blocks):
@@ -178,5 +177,5 @@ class Block(nn.Module):
 def sinusoids(t: Tensor, width: int) -> Tensor:
     """Timesteps ``(...)`` to sines and cosines ``(..., width)`` of periods 2 pi to 20,000 pi (Vaswani et al. 2017)."""
     frequencies = torch.exp(torch.arange(width // 2, device=t.device) * (-math.log(10_000) / (width // 2)))
-    angles = t[..., None].float() * frequencies
+    angles = t[..., None] * frequencies
     return torch.cat([angles.cos(), angles.sin()], -1)

@@ -43,10 +43,11 @@ def check_prompt(text, name="prompt"):
 def looks_english(text, letters):
     """Tells whether most letters are Latin and the small words are not plainly those of another language.
 
-    A check of script and of function words finds the usual mistake, a sentence in one's own language; a single foreign
-    noun among English words passes, as it should.
+    A check of script and of function words finds the usual mistake, a sentence in one's own language; foreign names among
+    English words pass, as they should.
     """
     latin = sum("LATIN" in unicodedata.name(c, "") for c in letters)
     words = re.findall(r"\w+", text.lower())
     foreign = sum(word in _FOREIGN for word in words)
-    return 2 * latin > len(letters) and (foreign < 2 or foreign <= sum(word in _ENGLISH for word in words))
+    few = foreign < 2 or 4 * foreign <= len(words) or foreign <= sum(word in _ENGLISH for word in words)
+    return 2 * latin > len(letters) and few

@@ -163,8 +163,7 @@ def load_minilm(source=None, device="cpu", operations=nn) -> MiniLMEncoder:
     tokenizer = Tokenizer.from_str(bytes(tensors.pop(TOKENIZER).cpu().numpy()).decode("utf-8"))
     tokenizer.no_padding()
     tokenizer.enable_truncation(MAX_TOKENS)
-    with torch.device("meta"):
-        network = MiniLM(**config["network"], operations=operations)
+    network = MiniLM(**config["network"], operations=operations)  # not on "meta": its first use imports for seconds
     network.load_state_dict(dequantise_rows(tensors), assign=True)
     return MiniLMEncoder(network.eval().requires_grad_(False), tokenizer)
 

@@ -18,17 +18,20 @@ import torch
 from torch.nn import functional as F
 
 from ..assets.registry import BUNDLED, OPEN_TEXT_TO_POSE, write_manifest_entry
+from ..bodies.joints import mirror_pose
+from ..bodies.posture import measure_posture
 from ..checks import InputError
+from ..metrics.probes import passes
 from ..rotations import rotmat_to_rot6d
 from ..text_to_pose.diffusion import T, add_noise, candidate_noise, cosine_alphas_bar
-from ..text_to_pose.model import TextToPose, save_text_to_pose
+from ..text_to_pose.model import TextToPose, load_text_to_pose, save_text_to_pose
 from ..text_to_pose.network import NetworkConfig, PoseTransformer
 from ..text_to_pose.sampling import sample_vectors
 from ..text_to_pose.text_encoder import TextStates, load_minilm
 from .datasets.captions import CaptionSource
 from .datasets.text_pose import UNCLEAR_ORIGIN, load_text_pose, mirror_rotvec
 from .loop import LoopConfig, RunFolder, source_commit, train
-from .pose_probes import PROBES, Joints, joint_positions
+from .validation_probes import VALIDATION_PROBES
 
 SAMPLING = {"sampler": "dpmpp_2m", "steps": 20, "guidance": 2.5}
 MIN_STD = 0.05  # components that hardly ever move would otherwise be blown up and dominate the loss
@@ -59,7 +62,7 @@ class Preset:
 
 PRESETS = {
     "tiny": Preset(NetworkConfig(width=128, layers=4), LoopConfig(1500, 64, warmup=100, ema=0.99, validate_every=500), pool=4096),
-    "base": Preset(NetworkConfig(), LoopConfig(12000, 64, warmup=300, ema=0.999, validate_every=1000)),
+    "base": Preset(NetworkConfig(), LoopConfig(12000, 64, warmup=200, ema=0.995, validate_every=400)),
 }
 
 
@@ -183,51 +186,48 @@ def make_task(folder, preset, device, representation):
     vectors = pose_vectors(data, prior)
     chosen = vectors[:, data.rows("train")].flatten(0, 1)
     mean, std = chosen.mean(0), chosen.std(0).clamp(min=MIN_STD)
-    task = Task(data, (vectors - mean) / std, mean, std, CaptionSource(data, folder), load_minilm(device=device), preset)
+    vectors = (vectors - mean) / std
+    task = Task(data, vectors, mean.to(device), std.to(device), CaptionSource(data, folder), load_minilm(device=device), preset)
     return task, None if prior is None else prior.sha256
 
 
 class Validation:
     """Scores of the averaged weights: held-out error, and how many free sentences give a right pose."""
 
-    def __init__(self, task, folder, config, captions=1024, per_probe=5):
-        self.task, self.config = task, config
+    def __init__(self, task, folder, config, captions=1024, per_probe=5, probes=VALIDATION_PROBES):
+        self.task, self.config, self.probes = task, config, probes
         self.noise = candidate_noise(0, per_probe, task.vectors.shape[-1])
         self.held_out = encode_pool(task.encoder, CaptionSource(task.data, folder, "val").pool("validation", captions))
-        self.probe_states = task.encoder([probe.text for probe in PROBES])
+        self.probe_states = task.encoder([probe.text for probe in probes])
 
     def __call__(self, network):
-        return {"val_loss": self.held_out_error(network), **self.probes(network)}
+        """Returns the scores. "probe" counts single samples, "probe_any" the best of five, "probe_side" sentences that name a side."""
+        right = self.probe_table(network).float()
+        sided = torch.tensor([probe.sided for probe in self.probes])
+        return {"val_loss": self.held_out_error(network), "probe": right.mean(), "probe_any": right.amax(1).mean(),
+                "probe_side": right[sided].mean()}
 
     @torch.no_grad()
     def held_out_error(self, network):
         """Mean squared error on captions of the validation split, at fixed noise."""
-        generator, errors = torch.Generator().manual_seed(0), []
+        device, generator, errors = self.task.mean.device, torch.Generator().manual_seed(0), []
         for rows in torch.arange(len(self.held_out.captions)).split(128):
             x_0 = self.task.poses([self.held_out.captions[row] for row in rows.tolist()], generator)
             t = torch.randint(0, T, x_0.shape[:2], generator=generator)
             x_t = add_noise(x_0, torch.randn(x_0.shape, generator=generator), self.task.alphas_bar[t][..., None])
-            device = next(network.parameters()).device
-            prefix = network.encode_prefix(self.held_out.states(rows, device))
-            errors.append(F.mse_loss(network(x_t.to(device), t.to(device), prefix).cpu(), x_0))
+            predicted = network(x_t.to(device), t.to(device), network.encode_prefix(self.held_out.states(rows, device)))
+            errors.append(F.mse_loss(predicted.cpu(), x_0))
         return float(torch.stack(errors).mean())
 
-    def probes(self, network):
-        """Shares of right poses: single samples, any of five, and single samples of the probes that name a side."""
-        passed = self.probe_table(network).float()
-        sides = torch.tensor([probe.family == "side" for probe in PROBES])
-        return {"probe": passed.mean(), "probe_any": passed.amax(1).mean(), "probe_side": passed[sides].mean()}
-
     def probe_table(self, network, guidance=SAMPLING["guidance"], steps=SAMPLING["steps"]):
-        """Returns (probes, samples) bool."""
-        task = self.task
-        device = next(network.parameters()).device
-        model = TextToPose(network, task.mean.to(device), task.std.to(device), self.config)
-        x = sample_vectors(model, self.probe_states, None, self.noise.to(device), steps, guidance, SAMPLING["sampler"])
-        pose = model.decode(x.flatten(0, 1)).to("cpu")
-        rotmats = torch.cat([pose.global_orient[:, None], pose.body_pose], 1)
-        positions = joint_positions(rotmats, task.data.rest_offsets, task.data.parents).unflatten(0, x.shape[:2])
-        return torch.stack([probe.holds(Joints(p)) for probe, p in zip(PROBES, positions)])
+        """Returns (probes, samples) bool: which samples meet their probe's conditions."""
+        model = TextToPose(network, self.task.mean, self.task.std, self.config)
+        noise = self.noise.to(model.device)
+        x = sample_vectors(model, self.probe_states, None, noise, steps, guidance, SAMPLING["sampler"])
+        pose = model.decode(x.flatten(0, 1))
+        shown, mirrored = measure_posture(pose), measure_posture(mirror_pose(pose))
+        right = torch.stack([passes(probe, shown, mirrored) for probe in self.probes]).unflatten(1, (len(self.probes), -1))
+        return right.diagonal().T.cpu()
 
 
 def main(arguments=None):
@@ -236,6 +236,7 @@ def main(arguments=None):
     parser.add_argument("--preset", choices=PRESETS, default="base")
     parser.add_argument("--representation", choices=("rot6d", "latent"), default="rot6d")
     parser.add_argument("--steps", type=int, help="instead of the preset's number")
+    parser.add_argument("--start", type=Path, help="weights file to start from, instead of random weights")
     parser.add_argument("--run", type=Path, help="run folder; an unfinished run in it is continued")
     parser.add_argument("--out", type=Path, help="weights file; default: the bundled one")
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
@@ -258,14 +259,17 @@ def run_training(options):
         sys.stderr.write(f"{problem.file} row {problem.row} {problem.what}; left out\n")
     torch.manual_seed(loop.seed)
     network = PoseTransformer(network_config).to(options.device)
+    if options.start:
+        network.load_state_dict(load_text_to_pose(options.start, options.device).network.state_dict())
     about = {"text_encoder": {"id": task.encoder.id, "dim": task.encoder.dim}, "sampling": SAMPLING, "pose_prior": prior}
     validation = Validation(task, options.data, about)
     run = RunFolder(options.run or Path("runs") / f"text_to_pose_{options.preset}_{options.representation}", {
-        "preset": asdict(preset), "data": str(options.data), "excluded": list(UNCLEAR_ORIGIN), "poses": len(task.data)})
+        "preset": asdict(preset), "start": str(options.start), "data": str(options.data), "poses": len(task.data)})
     trained = train(network, task.draw, task.loss, loop, run, validation)
     scores = {name: round(float(value), 4) for name, value in validation(trained).items()}
-    training = {"steps": loop.steps, "preset": options.preset, "excluded": list(UNCLEAR_ORIGIN), "poses": len(task.data.rows("train")),
-                "commit": source_commit(), "seconds": round(time.monotonic() - begun)}
+    training = {"steps": loop.steps, "preset": options.preset, "start": options.start and options.start.name,
+                "excluded": list(UNCLEAR_ORIGIN), "poses": len(task.data.rows("train")), "commit": source_commit(),
+                "seconds": round(time.monotonic() - begun)}
     out = options.out or BUNDLED / OPEN_TEXT_TO_POSE
     save_text_to_pose(out, trained, task.mean, task.std, {
         **about, "training": training, "scores": scores, "licence": "Apache-2.0; training data: docs/model_cards/open_text_to_pose.md"})

@@ -15,11 +15,14 @@ from pathlib import Path
 
 from torch import Tensor
 
+from ...types import BodyPose
+from .describe import Describer
 from .text_pose import SPLITS, Problem, TextPoseData, mirror_words
 
-STANDING = "stand"
-SHARES = {"natural": 0.6, "template": 0.28, "clip": 0.12}  # of drawn captions; kinds that a data folder lacks are left out
+STANDING = ("stand", "stand_together", "stand_wide", "contrapposto")  # phrases for a lone gesture fit these stances
+SHARES = {"natural": 0.5, "template": 0.2, "clip": 0.1, "described": 0.2}  # of drawn captions; kinds that a data folder lacks are left out
 SCENE, SUBJECT, PREFIX, MIRROR, SENTENCE = 0.35, 0.6, 0.12, 0.5, 0.1  # chances of each change
+MAX_DESCRIBED = 40_000  # poses that are described; more only make drawing slower
 PREFIXES = ("a photo of", "a full body shot of", "picture of", "a drawing of", "show me", "draw", "a render of", "imagine", "pose:")
 PRONOUNS = ("his", "her", "their", "the")
 _TEMPLATE_SUBJECT = re.compile(
@@ -87,6 +90,7 @@ class CaptionSource:
             "natural": (self.natural, Balanced(known, lambda group: (group.stance, bool(group.modifiers)))),
             "template": (self.template, Balanced([c for c in own if c.kind != "clip"], lambda caption: caption.kind)),
             "clip": (self.template, Balanced([c for c in own if c.kind == "clip"], lambda caption: caption.text)),
+            "described": (self.described, describe(data, split)),
         }
         self.sources = {name: source for name, source in sources.items() if len(source[1])}
 
@@ -110,7 +114,7 @@ class CaptionSource:
         phrases, modifiers, side = self.phrases, list(group.modifiers), group.side
         rng.shuffle(modifiers)
         base = rng.choice(phrases.parts["stance", group.stance])
-        if group.stance == STANDING and modifiers and modifiers[0][:2] in phrases.alone and rng.random() < 0.6:
+        if group.stance in STANDING and modifiers and modifiers[0][:2] in phrases.alone and rng.random() < 0.6:
             part, name, side = modifiers.pop(0)
             base = rng.choice(phrases.alone[part, name])
         text = self.with_subject(fill(base, side, rng), rng)
@@ -135,6 +139,11 @@ class CaptionSource:
             return _TEMPLATE_SUBJECT.sub(lambda _: rng.choice(self.phrases.subjects), caption.text)
         return caption.text
 
+    def described(self, item, rng):
+        """A description by rules, often with a subject."""
+        return self.with_subject(item.text, rng) if _GERUND.match(item.text) or not self.phrases.subjects or rng.random() > SUBJECT else (
+            rng.choice(self.phrases.subjects) + rng.choice((", ", " with ", ": ")) + item.text)
+
     def decorate(self, text, rng):
         """Adds what must not move the pose: a scene, a prefix, a capital letter and a full stop."""
         if self.phrases.scenes and rng.random() < SCENE:
@@ -145,6 +154,14 @@ class CaptionSource:
         if rng.random() < SENTENCE:
             text = text[0].upper() + text[1:].rstrip(".") + "."
         return text
+
+
+def describe(data, split) -> Describer:
+    """Returns the rule-based describer of a split."""
+    rows = data.rows(split)
+    rows = rows[:: -(-len(rows) // MAX_DESCRIBED)]
+    rotmats = data.rotmats(rows)
+    return Describer(BodyPose(rotmats[:, 0], rotmats[:, 1:]), rows)
 
 
 class Balanced:
