@@ -30,6 +30,28 @@ print("\\n" + json.dumps({
 }))
 """
 
+# The same for ComfyUI's CLIP class, with a CLIP-L of two small layers and random weights.
+CLIP_PROBE = """
+import torch, comfy.sd, comfy.sd1_clip, comfy.supported_models_base
+tiny = {"hidden_size": 64, "num_attention_heads": 2, "num_hidden_layers": 2, "intermediate_size": 128}
+target = comfy.supported_models_base.ClipTarget(comfy.sd1_clip.SD1Tokenizer, comfy.sd1_clip.SD1ClipModel)
+options = {"clip_l_model_config": tiny}
+clip = comfy.sd.CLIP(target, embedding_directory=None, parameters=4_000_000, model_options=options)
+for weight in clip.cond_stage_model.parameters():
+    torch.nn.init.normal_(weight, std=0.1, generator=torch.Generator().manual_seed(0))
+clip_text_states = sys.modules[folders[0].replace(".", "_x_") + ".nodes.host"].clip_text_states
+states = clip_text_states(clip, "a person doing a handstand")
+skipping = clip.clone()
+skipping.clip_layer(-2)
+print("\\n" + json.dumps({
+    "shape": list(states.tokens.shape),
+    "tokens": int(states.mask.sum()),
+    "pooled_is_last_token": torch.allclose(states.tokens[0, int(states.mask.sum()) - 1], states.pooled[0], atol=1e-5),
+    "skip_ignored": torch.equal(states.tokens, clip_text_states(skipping, "a person doing a handstand").tokens),
+    "long": int(clip_text_states(clip, "word " * 200).mask.sum()),
+}))
+"""
+
 
 @pytest.fixture(scope="module")
 def info(server):
@@ -37,7 +59,7 @@ def info(server):
 
 
 def test_log_shows_no_failed_import(server):
-    log = server.log()
+    log = server.boot_log
     assert comfy_host.PACK_FOLDER in log
     for trouble in ("IMPORT FAILED", "Cannot import", "Error while calling comfy_entrypoint", "Traceback"):
         assert trouble not in log, log[-4000:]
@@ -64,23 +86,31 @@ def test_newer_hosts_get_the_newer_options(host, info):
     assert bool(info["ContrappostoTextToPose"].get("search_aliases")) == ("search_aliases" in known)
 
 
-def test_loads_from_awkward_folders_without_heavy_modules(host, tmp_path):
-    folders = [tmp_path / "ComfyUI-Contrapposto", tmp_path / "my nodes (copy)"]
+@pytest.fixture(scope="module")
+def probed(host, tmp_path_factory):
+    """What the two probes reported, in one process of the host."""
+    custom_nodes = tmp_path_factory.mktemp("custom_nodes")
+    folders = [custom_nodes / "ComfyUI-Contrapposto", custom_nodes / "my nodes (copy)"]
     for folder in folders:
         folder.symlink_to(comfy_host.PACK, target_is_directory=True)
-    done = subprocess.run(
-        [host.python, "-c", PROBE, host.root, *folders],
-        capture_output=True,
-        text=True,
-        env=host.environment(),
-        timeout=180,
-    )
+    command = [host.python, "-c", PROBE + CLIP_PROBE, host.root, *folders]
+    done = subprocess.run(command, capture_output=True, text=True, env=host.environment(), timeout=180)
     assert done.returncode == 0, done.stderr[-3000:]
-    report = json.loads(done.stdout.splitlines()[-1])
-    assert report["loaded"] == [True, True], done.stderr[-3000:]
-    assert len([name for name in report["nodes"] if name.startswith(OURS)]) == 16
-    assert report["untouched"]
-    assert not HEAVY & set(report["added"])
+    registered, clip = (json.loads(line) for line in done.stdout.splitlines() if line.startswith("{"))
+    return registered, clip
+
+
+def test_loads_from_awkward_folders_without_heavy_modules(probed):
+    registered, _ = probed
+    assert registered["loaded"] == [True, True]
+    assert len([name for name in registered["nodes"] if name.startswith(OURS)]) == 16
+    assert registered["untouched"]
+    assert not HEAVY & set(registered["added"])
+
+
+def test_comfyuis_clip_gives_the_states_that_pose_weights_are_trained_on(probed):
+    _, clip = probed
+    assert clip == {"shape": [1, 77, 64], "tokens": 8, "pooled_is_last_token": True, "skip_ignored": True, "long": 77}
 
 
 def test_help_pages_are_served(server, info):

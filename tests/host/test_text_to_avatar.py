@@ -97,7 +97,10 @@ def test_same_seed_same_picture_new_seed_another(server, prompt):
     for seed in (1, 2, 1):
         prompt[text]["inputs"]["seed"] = seed
         server.post_json("/free", {"unload_models": True, "free_memory": True})  # forget all results
-        pictures.append(picture(server, server.run(prompt), ours(prompt, "RenderGrayBody")))
+        time.sleep(0.5)
+        run = server.run(prompt)
+        assert text not in run.cached
+        pictures.append(picture(server, run, ours(prompt, "RenderGrayBody")))
     assert np.array_equal(pictures[0], pictures[2]) and not np.array_equal(pictures[0], pictures[1])
 
 
