@@ -42,12 +42,17 @@ def project_keypoints(figure, camera: Camera, depth: Tensor | None = None) -> Ke
 
 
 def _behind(points, z, seen, depth):
-    """Points of the face (B, 18) that lie behind the rendered surface."""
+    """Points of the face (B, 18) that lie behind the rendered surface, even behind the farthest of the nine pixels around them."""
     x, y = torch.where(seen[..., None], points, torch.zeros_like(points)).long().unbind(-1)
-    surface = depth[torch.arange(len(depth), device=depth.device)[:, None], y, x]
+    step = torch.tensor([-1, 0, 1], device=depth.device)
+    rows = torch.arange(len(depth), device=depth.device)[:, None, None, None]
+    lines = (y[..., None, None] + step[:, None]).clamp(0, depth.shape[1] - 1)
+    columns = (x[..., None, None] + step).clamp(0, depth.shape[2] - 1)
+    around = depth[rows, lines, columns]
+    surface = torch.where(around > 0, around, torch.inf).amax((-2, -1))
     face = torch.zeros_like(seen)
     face[:, list(_FACE)] = True
-    return face & (surface > 0) & (z > surface + _HIDDEN)
+    return face & (z > surface + _HIDDEN)
 
 
 def draw_pose_map(keypoints: Keypoints, stick=1.0) -> Tensor:

@@ -38,7 +38,7 @@ class Fragments:
         row, face: (N,) row of the batch and index into the mesh's faces.
         bary: (3, N) perspective-correct barycentric coordinates.
         xy: (2, N) place in the window, pixels.
-        depth: (N,) metres.
+        depth: (N,) metres at the pixel's centre, or at the fragment's own place where the centre sees nothing.
         stretch: (N,) barycentric area that one pixel covers, perspective-correct: times a triangle's area in any vertex attribute
             it is the attribute's area per pixel.
         interior: the first so many fragments fill their pixel alone; the others share edge pixels.
@@ -124,6 +124,8 @@ def rasterize(screen: Tensor, faces: Tensor, window: Window, focal: float, doubl
     xy = pixel_centres(pixel, triangles.shape)
     xy[:, len(inner) :] += offsets
     bary, depth, stretch = triangles.at(triangle, xy)
+    at_centre = (keys.index_select(0, pixel[len(inner) :]) >> 32).int().view(torch.float32)
+    depth[len(inner) :] = torch.where(at_centre > 0, 1 / at_centre, depth[len(inner) :])
     row, face = triangles.row.index_select(0, triangle), triangles.face.index_select(0, triangle)
     return Fragments(pixel, row, face, bary, xy, depth, stretch, len(inner), samples)
 

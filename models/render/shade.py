@@ -103,7 +103,7 @@ def illuminate(normal: Tensor, toward_camera: Tensor, albedo: Tensor, lights: Li
         albedo: (3, N) or (3, 1) linear RGB.
     """
     def column(values):
-        return normal.new_tensor(values).T.contiguous()  # one column per light
+        return normal.new_tensor(values).reshape(-1, 3).T.contiguous()  # one column per light
 
     up = normal[1].mul(-0.5).add_(0.5)
     sky, ground = normal.new_tensor(lights.sky)[:, None], normal.new_tensor(lights.ground)[:, None]

@@ -101,7 +101,7 @@ def _curve(device):
 
 def _decode(texels, curve):
     """(N, 4) uint8 sRGB to (4, N) linear light."""
-    index = texels.T.int() + 256 * torch.arange(4, dtype=torch.int32, device=texels.device)[:, None]
+    index = texels.T.contiguous().int() + 256 * torch.arange(4, dtype=torch.int32, device=texels.device)[:, None]
     return curve.index_select(0, index.view(-1)).view(4, -1)
 
 
