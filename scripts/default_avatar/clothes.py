@@ -4,129 +4,194 @@ from __future__ import annotations
 
 import numpy as np
 
-from .mesh_tools import Patch, clip, compact, hem, normals, smooth, subdivide, triangles
+from .mesh_tools import Patch, clip, compact, hem, normals, smooth, smooth_data, subdivide, triangles
 from .piece import Piece, plain, ramp, srgb
 
-TEE, RIB = srgb("#2f8083"), srgb("#efe6d4")
-TROUSERS, TROUSERS_HEM = srgb("#36405a"), srgb("#2e374e")
-UPPER, ACCENT, SOLE, TREAD = srgb("#e9e4da"), srgb("#d9694a"), srgb("#f7f4ee"), srgb("#b9a48b")
-SLEEVE_END, SHIRT_END, TROUSERS_TOP, CUFF = 0.325, -0.205, -0.10, -1.035
-HEM, COLLAR, SLEEVE_HEM = 0.002, 0.018, 0.016
+TEE, RIB = srgb("#2c7f86"), srgb("#f0e7d6")
+TROUSERS, TURN_UP = srgb("#3a4766"), srgb("#303b57")
+UPPER, ACCENT, RUBBER, TREAD, SOCK = srgb("#cfc7b8"), srgb("#d9694a"), srgb("#efeae0"), srgb("#a8957c"), srgb("#e3ddd0")
+SLEEVE_END, SHIRT_END, TROUSERS_TOP, CUFF = 0.325, -0.205, -0.14, -1.040
+COLLAR, SLEEVE_BAND, HEM_BAND = 0.017, 0.015, 0.022
 
 
 def tights(source):
+    """The cloth everything is cut from; its weights are evened out, so that it bends in soft curves."""
     patch = compact(Patch(source.v, triangles(source.groups["helper-tights"]), source.weights))
-    return subdivide(smooth(patch, 2))
+    return smooth_data(subdivide(smooth(patch, 2)), 10, 24)
 
 
-def shirt(cloth):
+def worn_over(cloth, loose, before, after):
+    """The cloth smoothed, moved out by ``loose`` (V,) metres and smoothed again."""
+    body = smooth(cloth, before)
+    return smooth(Patch(body.v + normals(body.v, body.f) * loose[:, None], body.f, cloth.data), after)
+
+
+def with_normals(patch):
+    """Adds the normals to the data, so that pieces cut from one patch shade alike along the cut."""
+    return Patch(patch.v, patch.f, np.c_[patch.data[:, :24], normals(patch.v, patch.f)])
+
+
+def colored(patch, color):
+    return plain(patch, patch.data[:, 24:27], color)
+
+
+def shirt(cloth, joints):
     """Crew-neck T-shirt with ribbed collar and sleeve bands."""
     x, y, z = cloth.v.T
     torso = ramp(0.20 - np.abs(x), 0, 0.06)
-    loose = 0.010 + 0.012 * ramp(np.abs(x), 0.20, SLEEVE_END) + 0.012 * torso * ramp(0.10 - y, 0, 0.12) - 0.004 * ramp(y, 0.24, 0.30)
-    body = smooth(cloth, 10)
-    worn = Patch(body.v + normals(body.v, body.f) * loose[:, None], body.f, np.c_[cloth.data, collar_field(cloth.v), cloth.v])
-    worn = smooth(worn, 6)
-    at = worn.data[:, 25:]
-    ends = np.minimum(at[:, 1] - (SHIRT_END - 0.012 * ramp(-at[:, 2], -0.05, 0.08)), SLEEVE_END - np.abs(at[:, 0]))
-    worn = clip(worn, np.minimum(ends, worn.data[:, 24]))
-    n = normals(worn.v, worn.f)
-    worn = Patch(worn.v, worn.f, np.c_[worn.data, n])
-    rib = np.minimum(worn.data[:, 24] - COLLAR, SLEEVE_END - SLEEVE_HEM - np.abs(worn.data[:, 25]))
-    return [plain(part, part.data[:, 28:31], shade, "cloth") for part, shade in
-            ((clip(worn, rib), TEE), (clip(worn, -rib), RIB))] + [fold(worn, 0.005, 0.03, lambda p: np.where((p.data[:, 24] < 0.01)[:, None]
-             | (np.abs(p.data[:, 25]) > SLEEVE_END - 0.01)[:, None], RIB, TEE))]
+    loose = 0.010 + 0.012 * ramp(np.abs(x), 0.20, SLEEVE_END) + 0.012 * torso * ramp(0.10 - y, 0, 0.12)
+    worn = worn_over(cloth, loose, 10, 5)
+
+    def collar(v):
+        return collar_field(v, joints)
+
+    def sleeve(v):
+        return SLEEVE_END + 0.25 * (v[:, 1] - joints[16, 1]).clip(-0.1, 0.1) - np.abs(v[:, 0])
+
+    def edges(v):
+        bottom = v[:, 1] - (SHIRT_END - 0.016 * ramp(-v[:, 2], -0.06, 0.09))
+        return np.minimum(np.minimum(bottom, sleeve(v)), collar(v))
+
+    def rib(v):
+        return np.minimum(collar(v) - COLLAR, sleeve(v) - SLEEVE_BAND)
+
+    worn = with_normals(clip(worn, edges(worn.v)))
+    return [colored(clip(worn, rib(worn.v)), TEE), colored(clip(worn, -rib(worn.v)), RIB),
+            inside(worn, edges(worn.v), lambda v: np.where(rib(v)[:, None] < 0, RIB, TEE))]
 
 
-def collar_field(v):
-    """Metres below the neckline: a tilted plane round the neck."""
-    slope = 0.62
-    return (0.318 - slope * v[:, 2] - v[:, 1]) / np.hypot(1, slope)
+def collar_field(v, joints, radius=0.080):
+    """Metres outside the neckline: away from the neck's axis, or below a plane that is lower in front."""
+    neck, head = joints[12], joints[15]
+    axis = (head - neck) / np.linalg.norm(head - neck)
+    away = v - neck
+    away = away - (away @ axis)[:, None] * axis
+    round_the_neck = np.linalg.norm(away, axis=1) - radius - 0.006 * ramp(away[:, 2], -0.05, 0.07)
+    below = -0.036 - 0.25 * (v[:, 2] - neck[2]) - (v - neck) @ axis
+    k = 0.02  # round where the two meet
+    h = np.clip(0.5 + 0.5 * (round_the_neck - below) / k, 0, 1)
+    return below + (round_the_neck - below) * h + k * h * (1 - h)
 
 
-def fold(patch, thickness, depth, color):
-    """The hem of a garment as a piece of its own, darker inside."""
-    folded, inside = hem(patch, thickness, depth)
-    n = normals(folded.v, folded.f)
-    faces = folded.f[len(patch.f) :]
-    shade = np.where(inside[:, None] > 0, 0.9, 1.0) * np.ones((1, 3))
-    count = (len(folded.v) - len(patch.v)) // 5
-    shade[len(folded.v) - 2 * count :] *= 0.6
-    shade[len(folded.v) - count :] *= 0.4
-    piece = compact(Patch(folded.v, faces, np.c_[folded.data[:, :24], n, color(folded) * shade]))
-    return Piece(piece.v, piece.f, piece.data[:, 24:27], piece.data[:, :24], piece.data[:, 27:30], np.zeros((len(piece.v), 2)), "cloth")
+def inside(patch, edge_distance, color, thickness=0.005, depth=0.035):
+    """The hem of a garment as a piece of its own, darker the deeper it lies. ``color`` is a function of the positions."""
+    folded, below = hem(patch, edge_distance, thickness, depth)
+    shade = 0.92 - 0.7 * ramp(below, 0.0, 0.7 * depth)
+    return Piece(folded.v, folded.f, normals(folded.v, folded.f), folded.data[:, :24], color(folded.v) * shade[:, None],
+                 np.zeros((len(folded.v), 2)), "cloth")
 
 
-def trousers(cloth):
+def trousers(cloth, joints):
+    """Straight trousers with a turn-up."""
     y = cloth.v[:, 1]
-    loose = np.interp(-y, [0.0, 0.25, 0.45, 0.62, 0.80, 0.95, 1.04], [0.004, 0.007, 0.012, 0.013, 0.013, 0.024, 0.031])
-    body = smooth(cloth, 6)
-    worn = Patch(body.v + normals(body.v, body.f) * loose[:, None], body.f, np.c_[cloth.data, cloth.v])
-    worn = smooth(worn, 6)
-    at = worn.data[:, 24:]
-    worn = clip(worn, np.minimum(np.minimum(TROUSERS_TOP - at[:, 1], at[:, 1] - CUFF), 0.25 - np.abs(at[:, 0])))
-    n = normals(worn.v, worn.f)
-    worn = Patch(worn.v, worn.f, np.c_[worn.data, n])
-    band = worn.data[:, 25] - CUFF - 0.022
-    return [plain(clip(worn, band), clip(worn, band).data[:, 27:30], TROUSERS), plain(clip(worn, -band), clip(worn, -band).data[:, 27:30], TROUSERS_HEM),
-            fold(worn, 0.005, 0.03, lambda p: TROUSERS_HEM)]
+    loose = np.interp(-y, [0.0, 0.25, 0.45, 0.62, 0.80, 0.95], [0.001, 0.004, 0.011, 0.013, 0.012, 0.014])
+    worn = worn_over(cloth, loose, 6, 6)
+    worn = smooth(Patch(straight_legs(worn.v, joints), worn.f, worn.data), 4)
+
+    def cuff(v):
+        return v[:, 1] - CUFF
+
+    hidden = np.minimum(TROUSERS_TOP - worn.v[:, 1], 0.25 - np.abs(worn.v[:, 0]))  # under the shirt, and the arms
+    worn = with_normals(clip(worn, np.minimum(hidden, cuff(worn.v))))
+    turn_up = 0.0022 * ramp(HEM_BAND - cuff(worn.v), -0.0005, 0.001)
+    worn = Patch(worn.v + worn.data[:, 24:] * turn_up[:, None], worn.f, worn.data)
+    return [colored(clip(worn, cuff(worn.v) - HEM_BAND), TROUSERS), colored(clip(worn, HEM_BAND - cuff(worn.v)), TURN_UP),
+            inside(worn, cuff(worn.v), lambda v: np.broadcast_to(TURN_UP, v.shape), depth=0.09)]
+
+
+def straight_legs(v, joints, radius=0.062):
+    """Below the knee the cloth hangs as a tube round the shin instead of following calf and foot."""
+    result = v.copy()
+    for knee, ankle in ((4, 7), (5, 8)):
+        mine = (v[:, 0] > 0) == (joints[knee][0] > 0)
+        share = ramp(-v[:, 1], 0.66, 0.98)
+        t = (joints[knee][1] - v[:, 1]) / (joints[knee][1] - joints[ankle][1])
+        centre = joints[knee] + t[:, None] * (joints[ankle] - joints[knee])
+        away = (v - centre) * [1, 0, 1]
+        length = np.maximum(np.linalg.norm(away, axis=1), 1e-9)
+        tube = centre + away * ((radius + 0.012 * (1 - share)) / length)[:, None] * [0.95, 0, 1.08]
+        tube[:, 1] = v[:, 1]
+        result = np.where((mine & (v[:, 1] < joints[knee][1]))[:, None], v + share[:, None] * (tube - v), result)
+    return result
 
 
 def shoes(cloth):
+    sock = with_normals(clip(cloth, np.minimum(-0.90 - cloth.v[:, 1], cloth.v[:, 1] + 1.06)))
+    halves = [cloth.f[(cloth.v[cloth.f][:, :, 0] * side > 0).all(1)] for side in (1, -1)]
+    return [colored(sock, SOCK)] + [piece for half in halves for piece in shoe(compact(Patch(cloth.v, half, cloth.data)))]
+
+
+def shoe(cloth):
+    """A low sneaker: the foot smoothed and widened, with heel counter, toe cap and laces, on an extruded sole."""
+    foot = clip(cloth, -0.97 - cloth.v[:, 1])
+    floor = foot.v[:, 1].min()
+    foot = smooth(foot, 14)
+    worn = Patch(foot.v + normals(foot.v, foot.f) * 0.009, foot.f, foot.data)
+
+    def top(v):
+        return -1.024 - 0.30 * (v[:, 2] + 0.02).clip(-0.06, 0.05) - v[:, 1]
+
+    worn = clip(worn, top(worn.v))
+    ground = sole(worn, floor)
+    worn = with_normals(clip(worn, worn.v[:, 1] - (floor + 0.006)))
+
+    def heel(v):
+        return -0.030 - v[:, 2] + 0.25 * (v[:, 1] + 1.07)
+
+    def cap(v):
+        return v[:, 2] - v[:, 2].max() + 0.048 - 9 * (v[:, 0] - v[np.argmax(v[:, 2]), 0]) ** 2
+
+    middle = np.minimum(-heel(worn.v), -cap(worn.v))
+    collar = clip(worn, worn.v[:, 1] - (floor + 0.05))
+    return [colored(clip(worn, middle), UPPER), colored(clip(worn, heel(worn.v)), ACCENT), colored(clip(worn, cap(worn.v)), RUBBER),
+            *ground, *laces(worn), inside(collar, top(collar.v), lambda v: np.broadcast_to(ACCENT, v.shape), 0.006, 0.03)]
+
+
+def laces(worn):
+    """Four bars over the instep, cut from the shoe and raised."""
+    v = worn.v
+    toe = v[:, 2].max()
+    ridge = v[(v[:, 2] < toe - 0.05) & (v[:, 2] > toe - 0.15)]
     pieces = []
-    for side in (1, -1):
-        pieces += shoe(compact(Patch(cloth.v, cloth.f[(cloth.v[cloth.f][:, :, 0] * side > 0).all(1)], cloth.data)), side)
+    for z in toe - np.array([0.070, 0.084, 0.098, 0.112]):
+        line = ridge[np.abs(ridge[:, 2] - z) < 0.012]
+        x = line[line[:, 1].argmax(), 0]
+        patch = worn
+        for axis, centre, half in ((0, x, 0.021), (2, z, 0.0032)):  # straight cuts, one after another, are exact
+            for sign in (1, -1):
+                patch = clip(patch, half - sign * (patch.v[:, axis] - centre)) if len(patch.f) else patch
+        if len(patch.f):
+            raised = Patch(patch.v + 0.0022 * patch.data[:, 24:], patch.f, patch.data)
+            pieces.append(colored(raised, ACCENT))
     return pieces
 
 
-def shoe(cloth, side):
-    """A low sneaker: the foot smoothed and widened, with an accent at the heel, on an extruded sole."""
-    foot = clip(cloth, -0.985 - cloth.v[:, 1])
-    floor = foot.v[:, 1].min()
-    foot = smooth(foot, 12, along_border=True)
-    worn = Patch(foot.v + normals(foot.v, foot.f) * 0.008, foot.f, np.c_[foot.data])
-    worn.v[:, 1] = np.maximum(worn.v[:, 1], floor + 0.004)
-    top = -1.028 - 0.25 * (worn.v[:, 2] + 0.02).clip(-0.06, 0.05)
-    worn = clip(worn, top - worn.v[:, 1])
-    n = normals(worn.v, worn.f)
-    worn = Patch(worn.v, worn.f, np.c_[worn.data, n])
-    heel = -0.030 - worn.v[:, 2] + 0.25 * (worn.v[:, 1] + 1.07)
-    upper, counter = clip(worn, -heel), clip(worn, heel)
-    return [plain(upper, upper.data[:, 24:27], UPPER), plain(counter, counter.data[:, 24:27], ACCENT), fold(worn, 0.006, 0.02, lambda p: ACCENT),
-            sole(worn, floor)]
-
-
 def sole(worn, floor):
-    """A slab with rounded edges under the shoe: its outline is the shoe's own, seen from above."""
+    """A slab with rounded edges under the shoe: its outline is the shoe's own, seen from above. Returns side and tread."""
     from scipy.spatial import ConvexHull, cKDTree
 
-    low = worn.v[worn.v[:, 1] < floor + 0.05]
-    hull = low[ConvexHull(low[:, [0, 2]]).vertices][:, [0, 2]]
-    outline = _resample(hull, 56)
-    centre = outline.mean(0)
-    edge = outline - centre
-    toward = edge / np.linalg.norm(edge, axis=1, keepdims=True)
-    rings = []
-    front = ramp(outline[:, 1], outline[:, 1].max() - 0.07, outline[:, 1].max())
-    for height, out in ((-0.010, -0.008), (-0.0085, 0.0005), (-0.004, 0.003), (0.012, 0.0035), (0.0165, 0.002), (0.0175, -0.012)):
-        ring = outline + toward * out
-        lift = 0.007 * front * (1 if height < 0 else 0.8)
-        rings.append(np.c_[ring[:, 0], np.full(len(ring), floor + height) + lift, ring[:, 1]])
-    count = len(outline)
-    v = np.concatenate(rings + [[[centre[0], floor - 0.010, centre[1]]]])
+    low = worn.v[worn.v[:, 1] < floor + 0.030]
+    outline = _resample(low[ConvexHull(low[:, [0, 2]]).vertices][:, [0, 2]], 64)
+    if np.cross(outline[1] - outline[0], outline[2] - outline[1]) > 0:  # counter-clockwise seen from above, where z points down
+        outline = outline[::-1]
+    toward = outline - outline.mean(0)
+    toward /= np.linalg.norm(toward, axis=1, keepdims=True)
+    toe = ramp(outline[:, 1], outline[:, 1].max() - 0.08, outline[:, 1].max())
+    profile = ((-0.0158, -0.0025), (-0.0145, 0.0005), (-0.012, 0.0018), (0.010, 0.0035), (0.0142, 0.0027), (0.0155, 0.0), (0.0145, -0.014))
+    rings = [np.insert(outline + toward * out, 1, floor + height + (0.007 if height < 0 else 0.005) * toe, axis=1)
+             for height, out in profile]
+    count, centre = len(outline), outline.mean(0)
     a = np.arange(count)
     b = (a + 1) % count
-    f = [np.stack([np.full(count, len(v) - 1), a, b], 1)]
-    for ring in range(len(rings) - 1):
-        lo, hi = ring * count, (ring + 1) * count
-        f += [np.stack([lo + a, hi + a, lo + b], 1), np.stack([lo + b, hi + a, hi + b], 1)]
-    f = np.concatenate(f)
-    if (np.cross(v[f[:, 1]] - v[f[:, 0]], v[f[:, 2]] - v[f[:, 0]]) * (v[f].mean(1) - v.mean(0))).sum() < 0:
-        f = f[:, ::-1]
-    _, near = cKDTree(worn.v).query(v)
-    patch = Patch(v, f, worn.data[near, :24])
-    colors = np.where((v[:, 1:2] < floor - 0.009), TREAD, SOLE)
-    return plain(patch, normals(v, f), colors)
+    side = np.concatenate([np.concatenate([np.stack([k + a, k + count + b, k + count + a], 1), np.stack([k + a, k + b, k + count + b], 1)])
+                           for k in range(0, count * (len(rings) - 1), count)])
+    tread_v = np.concatenate([rings[0], [[centre[0], floor - 0.0158, centre[1]]]])
+    tread = np.stack([np.full(count, count), b, a], 1)
+    pieces = []
+    for v, f, color in ((np.concatenate(rings), side, RUBBER), (tread_v, tread, TREAD)):
+        _, near = cKDTree(worn.v).query(v)
+        pieces.append(plain(Patch(v, f, worn.data[near, :24]), normals(v, f), color))
+    return pieces
 
 
 def _resample(polygon, count):

@@ -119,6 +119,19 @@ def smooth(patch, steps, amount=0.5, keep=None, along_border=True):
     return replace(patch, v=v)
 
 
+def smooth_data(patch, steps, columns):
+    """Evens out interpolated values, such as skin weights, over neighbouring vertices."""
+    data = patch.data.copy()
+    edges = unique_edges(patch.f)
+    rows = np.concatenate([edges, edges[:, ::-1]])
+    count = np.bincount(rows[:, 0], minlength=len(data))[:, None]
+    for _ in range(steps):
+        total = np.zeros((len(data), columns))
+        np.add.at(total, rows[:, 0], data[rows[:, 1], :columns])
+        data[:, :columns] = 0.5 * data[:, :columns] + 0.5 * total / np.maximum(count, 1)
+    return replace(patch, data=data)
+
+
 def subdivide(patch):
     """Loop subdivision: smooth inside, and the border stays a smooth curve of its own."""
     v, f, data = patch.v, patch.f, patch.data
@@ -164,41 +177,50 @@ def normals(v, f):
     return total / np.maximum(np.linalg.norm(total, axis=1, keepdims=True), 1e-12)
 
 
-def hem(patch, thickness, depth, direction=None):
-    """Folds the border inwards: a rounded edge and a flap inside, so that looking into a sleeve shows cloth and no gap.
+def hem(patch, edge_distance, thickness, depth):
+    """The inside of a garment near its border: a copy of the last strip, pushed in, joined to the outside by a rounded fold.
+
+    Looking into a sleeve then shows cloth and no gap.
 
     Args:
-        thickness: metres between outside and inside. depth: metres the flap reaches in.
+        patch: the outside. Its data are copied.
+        edge_distance: (V,) metres from the border, 0 on it.
+        thickness: metres between outside and inside. depth: metres the inside reaches in.
 
     Returns:
-        (Patch, (V,) 0 outside, 1 on the fold and the flap), in the order old vertices, fold rings.
+        (Patch, (V,) depth in metres below the border; the fold itself has 0).
     """
+    n = normals(patch.v, patch.f)
     border = border_edges(patch.f)
-    rim, inverse = np.unique(border, return_inverse=True)
-    inverse = inverse.reshape(-1, 2)
-    n = normals(patch.v, patch.f)[rim]
+    border = border[(np.abs(edge_distance[border]) < 3e-3).all(1)]  # other borders lie hidden and stay open
+    rim, ends = np.unique(border, return_inverse=True)
+    ends = ends.reshape(-1, 2)
+    strip = patch.f[(edge_distance[patch.f] < depth).all(1)][:, ::-1]
+    count = len(patch.v)
+    v = [patch.v - thickness * n]
+    outward = _across_border(patch, border, rim, ends, n[rim])
+    f, a, b = [strip], ends[:, 0], ends[:, 1]
+    rings = []
+    for out, up in ((0.0, 0.0), (0.35, -0.15), (0.5, -0.5), (0.35, -0.85)):
+        rings.append(count + len(rings) * len(rim) + np.arange(len(rim)))
+        v.append(patch.v[rim] + thickness * (out * outward + up * n[rim]))
+    for low, high in zip(rings, rings[1:] + [rim]):
+        f += [np.stack([low[b], low[a], high[a]], 1), np.stack([low[b], high[a], high[b]], 1)]
+    data = np.concatenate([patch.data] + [patch.data[rim]] * 4)
+    below = np.concatenate([edge_distance, np.zeros(4 * len(rim))])
+    folded = compact(Patch(np.concatenate(v), np.concatenate(f), np.c_[data, below]))
+    return Patch(folded.v, folded.f, folded.data[:, :-1]), folded.data[:, -1]
+
+
+def _across_border(patch, border, rim, ends, n):
+    """(R, 3) unit vectors that leave the patch across its border, evened out along it."""
     along = np.zeros((len(rim), 3))
-    for a, b in ((0, 1), (1, 0)):
-        np.add.at(along, inverse[:, a], (patch.v[border[:, 1]] - patch.v[border[:, 0]]))
-    along /= np.maximum(np.linalg.norm(along, axis=1, keepdims=True), 1e-9)
-    outward = np.cross(along, n)  # leaves the patch across its border
-    for _ in range(4):  # an even fold needs even directions
-        for field in (n, outward):
-            total = np.zeros_like(field)
-            np.add.at(total, inverse[:, 0], field[inverse[:, 1]])
-            np.add.at(total, inverse[:, 1], field[inverse[:, 0]])
-            field[:] = field + total
-            field /= np.maximum(np.linalg.norm(field, axis=1, keepdims=True), 1e-9)
-    r = thickness / 2
-    steps = [(r * 0.7, -r * 0.3), (r, -r), (r * 0.7, -1.7 * r), (0, -2 * r), (-depth, -2 * r)]
-    v, f, data = [patch.v], [patch.f], [patch.data]
-    previous, count = rim, len(patch.v)
-    for out, up in steps:
-        v.append(patch.v[rim] + out * outward + up * n)
-        data.append(patch.data[rim])
-        ring = np.arange(count, count + len(rim))
-        a, b = inverse.T
-        f += [np.stack([previous[b], previous[a], ring[a]], 1), np.stack([previous[b], ring[a], ring[b]], 1)]
-        previous, count = ring, count + len(rim)
-    inside = np.concatenate([np.zeros(len(patch.v)), np.ones(len(rim) * len(steps))])
-    return Patch(np.concatenate(v), np.concatenate(f), np.concatenate(data)), inside
+    for end in (0, 1):
+        np.add.at(along, ends[:, end], patch.v[border[:, 1]] - patch.v[border[:, 0]])
+    outward = np.cross(along, n)
+    for _ in range(4):
+        total = outward.copy()
+        np.add.at(total, ends[:, 0], outward[ends[:, 1]])
+        np.add.at(total, ends[:, 1], outward[ends[:, 0]])
+        outward = total / np.maximum(np.linalg.norm(total, axis=1, keepdims=True), 1e-9)
+    return outward

@@ -21,12 +21,14 @@ HEAD = 15  # SMPL joint
 
 @dataclass
 class Source:
-    """``v`` (V, 3) T-pose metres, ``weights`` (V, 24), ``groups`` {name: (Q, 4) quads}, ``joints`` (24, 3) rest joints."""
+    """``v`` (V, 3) T-pose metres, ``weights`` (V, 24), ``groups`` {name: (Q, 4) quads}, ``joints`` (24, 3) rest joints,
+    ``uv`` (V, 2) texture coordinates, one pair for each vertex."""
 
     v: np.ndarray
     weights: np.ndarray
     groups: dict
     joints: np.ndarray
+    uv: np.ndarray
 
 
 def data_folder():
@@ -38,14 +40,16 @@ def data_folder():
 
 
 def read_obj(path):
-    """Returns vertices (V, 3), {group: (Q, 4) vertex quads}, {group: (Q, 4) texture vertex quads}."""
-    vertices, quads, uv_quads, group = [], {}, {}, None
+    """Returns vertices (V, 3), texture coordinates (T, 2), {group: (Q, 4) vertex quads}, {group: (Q, 4) texture vertex quads}."""
+    vertices, uv, quads, uv_quads, group = [], [], {}, {}, None
     for line in path.read_text().splitlines():
         words = line.split()
         if not words:
             continue
         if words[0] == "v":
             vertices.append([float(x) for x in words[1:4]])
+        elif words[0] == "vt":
+            uv.append([float(x) for x in words[1:3]])
         elif words[0] == "g":
             group = words[1]
         elif words[0] == "f":
@@ -53,7 +57,7 @@ def read_obj(path):
             corners += corners[-1:] * (4 - len(corners))
             quads.setdefault(group, []).append([c[0] for c in corners])
             uv_quads.setdefault(group, []).append([c[1] for c in corners])
-    return np.array(vertices), {k: np.array(q) for k, q in quads.items()}, {k: np.array(q) for k, q in uv_quads.items()}
+    return np.array(vertices), np.array(uv), {k: np.array(q) for k, q in quads.items()}, {k: np.array(q) for k, q in uv_quads.items()}
 
 
 def read_target(name, count):
@@ -69,11 +73,13 @@ def read_target(name, count):
 
 def load_source(face_targets):
     """Reads everything and applies ``face_targets`` {target name: amount} to the head, which the T-pose does not turn."""
-    base, groups, uv_groups = read_obj(data_folder() / "mpfb2/3dobjs/base.obj")
+    base, uv, groups, uv_groups = read_obj(data_folder() / "mpfb2/3dobjs/base.obj")
     body = read_npz(bundled(OPEN_BODY))
     vertex_of_uv = np.full(1 + max(q.max() for q in uv_groups.values()), -1)
+    vertex_uv = np.zeros((len(base), 2))
     for name, quads in groups.items():
         vertex_of_uv[uv_groups[name].ravel()] = quads.ravel()
+        vertex_uv[quads.ravel()] = uv[uv_groups[name].ravel()]
     v, weights, known = np.zeros_like(base), np.zeros((len(base), 24)), np.zeros(len(base), bool)
     mine = vertex_of_uv[body["ft"].astype(int)].ravel()
     theirs = body["f"].astype(int).ravel()
@@ -82,7 +88,8 @@ def load_source(face_targets):
     _carry_helpers(base, v, weights, known, groups)
     v += head * weights[:, HEAD : HEAD + 1].clip(0, 1)
     joints = body["J_regressor"].astype(float) @ body["v_template"].astype(float)
-    return Source(v, weights / np.maximum(weights.sum(1, keepdims=True), 1e-9), {k: q for k, q in groups.items() if not k.startswith("joint")}, joints)
+    weights /= np.maximum(weights.sum(1, keepdims=True), 1e-9)
+    return Source(v, weights, {k: q for k, q in groups.items() if not k.startswith("joint")}, joints, vertex_uv)
 
 
 def read_shift(targets, count):
