@@ -18,6 +18,11 @@ _BEND = 3.0  # an overlap deeper than this many pixel footprints is an edge
 _OVERLAP = 1e-3  # pixels by which neighbouring triangles overlap, so that rounding leaves no pinholes
 
 
+def _pairs_at_once(device):
+    """On a CPU as many as its cache holds."""
+    return (1 << 13) if device.type == "cpu" else CHUNK // SAMPLES
+
+
 def sample_offsets(device="cpu") -> Tensor:
     """(2, 16) places of the samples relative to the pixel's centre: one in each of 16 columns and of 16 rows.
 
@@ -51,19 +56,19 @@ def sample_edges(triangles: Triangles, edge: Tensor, edge_pixels: Tensor, cutout
     """
     count = len(edge_pixels)
     best = torch.zeros(SAMPLES * count, dtype=torch.int64, device=edge.device)
-    pieces = []
+    line = count * torch.arange(SAMPLES, device=edge.device)[:, None]
+    pieces, done = [(edge_pixels[:0], edge_pixels[:0])], 0
     for triangle, slot in _pairs(triangles, edge):
         centre = pixel_centres(edge_pixels.index_select(0, slot), triangles.shape)
-        reach, keys = _covered(triangles, triangle, centre, cutout)
+        reach, near = _covered(triangles, triangle, centre, cutout)
         triangle, slot = triangle.index_select(0, reach), slot.index_select(0, reach)
-        place = slot + count * torch.arange(SAMPLES, device=slot.device)[:, None]
-        best.scatter_reduce_(0, place.view(-1), keys.view(-1), "amax")
-        pieces.append((triangle, slot, keys))
-    won = [_count_wins(best.view(SAMPLES, count), *piece) for piece in pieces]
-    if not won:
-        nothing = edge_pixels[:0]
-        return nothing, nothing, triangles.corners.new_zeros(2, 0), triangles.corners.new_zeros(0)
-    return tuple(torch.cat(parts, -1) for parts in zip(*won))
+        # pairs are numbered in the order of their triangles, so equal depths fall the same way as in pass one
+        keys = make_keys(near, torch.arange(done, done + len(reach), device=slot.device)).mul_(near > 0)
+        best.scatter_reduce_(0, (slot + line).view(-1), keys.view(-1), "amax")
+        pieces.append((slot, triangle))
+        done += len(reach)
+    slot, triangle = (torch.cat(parts) for parts in zip(*pieces))
+    return _count_wins(best.view(SAMPLES, count), slot, triangle)
 
 
 def _pairs(triangles, edge):
@@ -80,53 +85,51 @@ def _pairs(triangles, edge):
         line = (line + top_line.index_select(0, owner)) * width
         start = before.index_select(0, line + left.index_select(0, owner))
         touched = before.index_select(0, line + right.index_select(0, owner)) - start
-        for low, high in chunks(touched, CHUNK // SAMPLES):
+        for low, high in chunks(touched, _pairs_at_once(edge.device)):
             band, step = expand(touched[low:high])
             band += low
             yield owner.index_select(0, band), step.add_(start.index_select(0, band))
 
 
 def _covered(triangles, triangle, centre, cutout):
-    """Keys of the samples that triangles (K,) cover in the pixels around ``centre`` (2, K).
+    """Inverse depth of the samples that triangles (K,) cover in the pixels around ``centre`` (2, K).
 
     Returns:
-        those of the K that can cover anything (M,), and keys (16, M), 0 where a sample is not covered.
+        those of the K that can cover anything (M,), and inverse depth (16, M), 0 where a sample is not covered.
     """
     offsets = sample_offsets(centre.device).to(centre.dtype)
-    distance, normal, inverse, gradient = _half_planes(triangles.corners.view(9, -1).index_select(1, triangle).view(3, 3, -1), centre)
-    touches = (distance + normal.abs().sum(0) / 2 > 0).all(0)
-    reach = touches.nonzero()[:, 0]
-    distance, inverse = distance.index_select(1, reach), inverse.index_select(1, reach)
-    normal, gradient = normal.index_select(2, reach), gradient.index_select(1, reach)
-    nearest_side = None
-    for side in range(3):
-        there = torch.addmm(distance[side], offsets.T, normal[:, side])
-        nearest_side = there if nearest_side is None else torch.minimum(nearest_side, there, out=nearest_side)
-    near = torch.addmm(inverse[0], offsets.T, gradient)
-    near = torch.minimum(torch.maximum(near, inverse[1], out=near), inverse[2], out=near)
+    sides, inverse = _half_planes(triangles.corners.view(9, -1).index_select(1, triangle).view(3, 3, -1), centre)
+    touches = sides[2] + (sides[0].abs() + sides[1].abs()) / 2 > 0
+    reach = (touches[0] & touches[1] & touches[2]).nonzero()[:, 0]
+    sides, inverse = sides.index_select(2, reach), inverse.index_select(1, reach)
+    places = torch.cat([offsets, torch.ones_like(offsets[:1])]).T.contiguous()  # each plane is linear in (x, y, 1)
+    nearest_side = torch.minimum(torch.minimum(places @ sides[:, 0], places @ sides[:, 1]), places @ sides[:, 2])
+    near = torch.minimum(torch.maximum(places @ inverse[:3], inverse[3]), inverse[4])
     inside = nearest_side >= -_OVERLAP
     if cutout is not None:
         _cut(inside, triangles, triangle[reach], centre[:, reach], offsets, cutout)
-    return reach, make_keys(near, triangle.index_select(0, reach)).mul_(inside)
+    return reach, near.mul_(inside)
 
 
 def _half_planes(corners, centre):
     """Triangles (3, 3, K) seen from pixel centres (2, K), in local coordinates so that nothing cancels.
 
     Returns:
-        signed distance of the centre to each side (3, K), positive inside; the sides' unit normals (2, 3, K); inverse depth at
-        the centre, its least and greatest value (3, K); gradient of the inverse depth (2, K).
+        (3, 3, K): for each side the unit normal's x and y and the centre's distance, positive inside; coefficient, side, triangle.
+        (5, K): inverse depth as x and y gradient and value at the centre, then its least and greatest value.
     """
     x, y, inverse = corners[0] - centre[0], corners[1] - centre[1], corners[2]
-    begin, end = [1, 2, 0], [2, 0, 1]  # side k lies opposite corner k
-    normal = torch.stack([y[begin] - y[end], x[end] - x[begin]])
-    share = -(normal[0] * x[begin] + normal[1] * y[begin])  # twice the area between the side and the centre
+    (x0, x1, x2), (y0, y1, y2) = x, y
+    # side k lies opposite corner k
+    normal_x, normal_y = torch.stack([y1 - y2, y2 - y0, y0 - y1]), torch.stack([x2 - x1, x0 - x2, x1 - x0])
+    share = torch.stack([x1 * y2 - x2 * y1, x2 * y0 - x0 * y2, x0 * y1 - x1 * y0])  # twice the area between side and centre
     total = share[0] + share[1] + share[2]
+    scale = total.sign() * torch.rsqrt((normal_x.square() + normal_y.square()).clamp_(min=1e-18))
     weight = inverse / total
-    gradient = (normal * weight).sum(1)
-    spread = torch.stack([(share * weight).sum(0), inverse.amin(0), inverse.amax(0)])
-    scale = total.sign() / (normal[0].square() + normal[1].square()).sqrt_().clamp_(min=1e-9)
-    return share * scale, normal * scale, spread, gradient
+    depth = [(part[0] * weight[0] + part[1] * weight[1] + part[2] * weight[2]) for part in (normal_x, normal_y, share)]
+    least = torch.minimum(torch.minimum(inverse[0], inverse[1]), inverse[2])
+    greatest = torch.maximum(torch.maximum(inverse[0], inverse[1]), inverse[2])
+    return torch.stack([normal_x * scale, normal_y * scale, share * scale]), torch.stack([*depth, least, greatest])
 
 
 def _cut(inside, triangles, triangle, centre, offsets, cutout):
@@ -137,12 +140,15 @@ def _cut(inside, triangles, triangle, centre, offsets, cutout):
     inside[sample, pair] = cutout.keep(triangles.face[triangle[pair]], bary, sample)
 
 
-def _count_wins(best, triangle, slot, keys):
-    """The pairs that won samples: slot, triangle, mean place of the samples, their number."""
-    won = (best.index_select(1, slot) == keys).logical_and_(keys > 0).to(torch.float32)
-    offsets = sample_offsets(keys.device)
-    number, x, y = torch.cat([torch.ones_like(offsets[:1]), offsets]) @ won
-    some = (number > 0).nonzero()[:, 0]
-    number = number.index_select(0, some)
-    place = torch.stack([x.index_select(0, some), y.index_select(0, some)]) / number
-    return slot.index_select(0, some), triangle.index_select(0, some), place, number
+def _count_wins(best, slot, triangle):
+    """The pairs that won samples: slot, triangle, mean place of the samples, their number. best: (16, E) keys."""
+    sample, at = (best > 0).nonzero().unbind(1)
+    pair = best.view(-1).index_select(0, sample * best.shape[1] + at) & 0xFFFFFFFF
+    offsets = sample_offsets(best.device)
+    sums = offsets.new_zeros(3, len(slot))
+    # multiples of 1/32: the sums are exact in any order
+    for total, value in zip(sums, (torch.ones_like(offsets[0]), *offsets)):
+        total.index_add_(0, pair, value.index_select(0, sample))
+    won = (sums[0] > 0).nonzero()[:, 0]
+    number, x, y = sums.index_select(1, won)
+    return slot.index_select(0, won), triangle.index_select(0, won), torch.stack([x, y]) / number, number

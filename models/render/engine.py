@@ -45,9 +45,7 @@ def render_figure(figure, camera, shading="gray", engine="torch", lights=None, o
         mesh = figure.mesh(rows)
         _check_mesh(mesh)
         for row, piece in _per_drawing(rows, figure.device):
-            picture = drawer.draw(mesh[piece], camera[row])
-            for name, target in (("rgb", render.rgb), ("alpha", render.alpha), ("depth", render.depth)):
-                target[row] = getattr(picture, name)
+            drawer.draw(mesh[piece], camera[row], render[row])
             done += row.stop - row.start
             if on_row is not None:
                 on_row(done, count)

@@ -40,13 +40,14 @@ class PyrenderEngine:
         self._shading, self._lights, self._textures = shading, lights, {}
         _gl_thread().submit(_renderer).result()
 
-    def draw(self, mesh: Mesh, camera: Camera) -> Render:
-        """Draws some rows."""
+    def draw(self, mesh: Mesh, camera: Camera, target: Render) -> None:
+        """Draws some rows into ``target``."""
         pictures = [_gl_thread().submit(self._draw_row, mesh[row], camera[row]).result() for row in range(len(mesh))]
-        rgba, depth = (torch.stack(images).to(mesh.vertices.device) for images in zip(*pictures))
+        rgba, depth = (torch.stack(images).to(target.rgb.device) for images in zip(*pictures))
         alpha = rgba[..., 3]
-        rgb = (rgba[..., :3] / alpha[..., None].clamp(min=1 / 255)).clamp_(0, 1) * (alpha > 0)[..., None]
-        return Render(rgb, alpha, _fill(depth) * (alpha > 0), camera)
+        target.rgb.copy_((rgba[..., :3] / alpha[..., None].clamp(min=1 / 255)).clamp_(0, 1) * (alpha > 0)[..., None])
+        target.alpha.copy_(alpha)
+        target.depth.copy_(_fill(depth) * (alpha > 0))
 
     def _draw_row(self, mesh, camera):
         pyrender, renderer = _renderer()

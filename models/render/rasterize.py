@@ -42,7 +42,9 @@ class Fragments:
         stretch: (N,) barycentric area that one pixel covers, perspective-correct: times a triangle's area in any vertex attribute
             it is the attribute's area per pixel.
         interior: the first so many fragments fill their pixel alone; the others share edge pixels.
+        slot: (N - interior,) index of each of the others into edge_pixels.
         samples: (N - interior,) samples that each of the others won, of 16 in a pixel.
+        edge_pixels: (E,) flat indices like ``pixel``; some may hold nothing.
     """
 
     pixel: Tensor
@@ -53,7 +55,9 @@ class Fragments:
     depth: Tensor
     stretch: Tensor
     interior: int
+    slot: Tensor
     samples: Tensor
+    edge_pixels: Tensor
 
 
 @dataclass(frozen=True)
@@ -127,7 +131,7 @@ def rasterize(screen: Tensor, faces: Tensor, window: Window, focal: float, doubl
     at_centre = (keys.index_select(0, pixel[len(inner) :]) >> 32).int().view(torch.float32)
     depth[len(inner) :] = torch.where(at_centre > 0, 1 / at_centre, depth[len(inner) :])
     row, face = triangles.row.index_select(0, triangle), triangles.face.index_select(0, triangle)
-    return Fragments(pixel, row, face, bary, xy, depth, stretch, len(inner), samples)
+    return Fragments(pixel, row, face, bary, xy, depth, stretch, len(inner), slot, samples, edge_pixels)
 
 
 def pixel_centres(pixel: Tensor, shape) -> Tensor:
@@ -163,17 +167,19 @@ def _front_triangles(screen, faces, window, double_sided):
     rows, count = screen.shape[1:]
     origin = screen.new_tensor([window.left, window.top, 0])[:, None, None]
     corner = (faces.T.contiguous()[:, None] + count * torch.arange(rows, device=faces.device)[:, None]).view(-1)
-    corners = (screen - origin).view(3, -1).index_select(1, corner).view(3, 3, -1)
-    x, y, _ = corners
+    screen = (screen - origin).view(3, -1)
+    x, y = flat = screen[:2].index_select(1, corner).view(2, 3, -1)
     area = (x[1] - x[0]) * (y[2] - y[0]) - (y[1] - y[0]) * (x[2] - x[0])
     shown = area < 0  # y points down, so counter-clockwise comes out negative
     if double_sided is not None:
         shown |= double_sided.repeat(rows) & (area > 0)
-    (left, top), (right, bottom) = corners[:2].amin(1), corners[:2].amax(1)
+    (left, top), (right, bottom) = flat.amin(1), flat.amax(1)
     shown &= (right > 0) & (left < window.width) & (bottom > 0) & (top < window.height)
     ids = shown.nonzero()[:, 0]
     row = torch.div(ids, len(faces), rounding_mode="floor")
-    return Triangles(corners.index_select(2, ids), row, ids - row * len(faces), (rows, window.height, window.width))
+    depth = screen[2].index_select(0, corner.view(3, -1).index_select(1, ids).view(-1)).view(1, 3, -1)
+    corners = torch.cat([flat.index_select(2, ids), depth])
+    return Triangles(corners, row, ids - row * len(faces), (rows, window.height, window.width))
 
 
 def _scan(triangles, cutout):

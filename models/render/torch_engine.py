@@ -24,32 +24,26 @@ class TorchEngine:
     def __init__(self, shading: str, lights: Lights):
         self._shading, self._lights, self._mipmaps = shading, lights, MipMaps()
 
-    def draw(self, mesh: Mesh, camera: Camera) -> Render:
-        """Draws some rows at once."""
+    def draw(self, mesh: Mesh, camera: Camera, target: Render) -> None:
+        """Draws some rows at once into ``target``, whose rgb, alpha and depth are contiguous and zero."""
         points = world_to_camera(mesh.vertices.float(), camera)
         normals = vertex_normals(points, mesh.faces) if mesh.normals is None else mesh.normals.float() @ camera.R.mT
         if not bool((points[..., 2] < NEAR).any()):
-            return self._draw(mesh, points, normals, camera)
-        rows = []  # each row is cut in its own way, so it gets faces of its own
-        for row in range(len(mesh)):
+            return self._draw(mesh, points, normals, camera, target)
+        for row in range(len(mesh)):  # each row is cut in its own way, so it gets faces of its own
             cut, near_points, near_normals = clip_near(mesh[row], points[row], normals[row])
-            rows.append(self._draw(cut, near_points[None], near_normals[None], camera[row]))
-        return Render(*(torch.cat([getattr(row, name) for row in rows]) for name in ("rgb", "alpha", "depth")), camera)
+            self._draw(cut, near_points[None], near_normals[None], camera[row], target[row : row + 1])
 
-    def _draw(self, mesh, points, normals, camera):
-        size = (len(points), camera.height, camera.width)
-        rgb, alpha, depth = points.new_zeros(*size, 3), points.new_zeros(size), points.new_zeros(size)
+    def _draw(self, mesh, points, normals, camera, target):
         screen = _to_screen(points, camera)
         window = _window(screen, camera)
-        if window is not None:
-            surface = Surface(self._mipmaps, mesh)
-            sides, holes = surface.flags(lambda material: material.double_sided), surface.holes()
-            seen = rasterize(screen, mesh.faces, window, float(camera.fx.max()), sides, holes)
-            color = self._light(surface, normals, seen, camera, window, sides is not None)
-            area = (slice(None), slice(window.top, window.top + window.height), slice(window.left, window.left + window.width))
-            for image, value in zip((rgb, alpha, depth), _average(seen, color, (size[0], window.height, window.width))):
-                image[area] = value
-        return Render(rgb, alpha, depth, camera)
+        if window is None:
+            return
+        surface = Surface(self._mipmaps, mesh)
+        sides, holes = surface.flags(lambda material: material.double_sided), surface.holes()
+        seen = rasterize(screen, mesh.faces, window, float(camera.fx.max()), sides, holes)
+        color = self._light(surface, normals, seen, camera, window, sides is not None)
+        _fill(target, window, seen, color)
 
     def _light(self, surface, normals, seen, camera, window, double_sided):
         """Linear RGB (3, N) of the fragments."""
@@ -90,20 +84,28 @@ def _toward_camera(seen, camera, window):
     return unit(torch.stack([x, y, torch.full_like(x, -1.0)]))
 
 
-def _average(seen, color, size):
-    """Straight sRGB (B, H, W, 3), alpha and depth (B, H, W) from interior fragments and shared edge pixels."""
-    count, interior = size[0] * size[1] * size[2], seen.interior
-    rgb, alpha, depth = color.new_zeros(count, 3), color.new_zeros(count), color.new_zeros(count)
-    whole, edge = seen.pixel[:interior], seen.pixel[interior:]
-    rgb.index_copy_(0, whole, linear_to_srgb(color[:, :interior]).T.contiguous())
+def _fill(target, window, seen, color):
+    """Writes straight sRGB, alpha and depth of interior fragments and shared edge pixels into the target."""
+    rgb, alpha, depth = target.rgb.view(-1, 3), target.alpha.view(-1), target.depth.view(-1)
+    whole = _in_picture(seen.pixel[: seen.interior], window, target.alpha.shape)
+    rgb.index_copy_(0, whole, linear_to_srgb(color[:, : seen.interior]).T.contiguous())
     alpha.index_fill_(0, whole, 1.0)
-    depth.index_copy_(0, whole, seen.depth[:interior])
-    pixels, owner = torch.unique(edge, return_inverse=True)
-    total = color.new_zeros(4, len(pixels))
-    weighted = torch.cat([color[:, interior:] * seen.samples, seen.samples[None]])
-    for sums, values in zip(total, weighted):
-        sums.index_add_(0, owner, values)
-    rgb.index_copy_(0, pixels, linear_to_srgb(total[:3] / total[3]).T.contiguous())
-    alpha.index_copy_(0, pixels, total[3] / SAMPLES)
-    depth.index_copy_(0, pixels, torch.full_like(total[0], torch.inf).scatter_reduce_(0, owner, seen.depth[interior:], "amin"))
-    return rgb.view(*size, 3), alpha.view(size), depth.view(size)
+    depth.index_copy_(0, whole, seen.depth[: seen.interior])
+    shares = color.new_zeros(4, len(seen.edge_pixels))
+    for sums, values in zip(shares, (*(color[:, seen.interior :] * seen.samples), seen.samples)):
+        sums.index_add_(0, seen.slot, values)
+    nearest = torch.full_like(shares[0], torch.inf).scatter_reduce_(0, seen.slot, seen.depth[seen.interior :], "amin")
+    hit = (shares[3] > 0).nonzero()[:, 0]
+    shares, place = shares.index_select(1, hit), _in_picture(seen.edge_pixels.index_select(0, hit), window, target.alpha.shape)
+    rgb.index_copy_(0, place, linear_to_srgb(shares[:3] / shares[3]).T.contiguous())
+    alpha.index_copy_(0, place, shares[3] / SAMPLES)
+    depth.index_copy_(0, place, nearest.index_select(0, hit))
+
+
+def _in_picture(pixel, window, shape):
+    """Flat indices into the whole picture (B, H, W) of flat indices into the window."""
+    line = torch.div(pixel, window.width, rounding_mode="floor")
+    column = pixel - line * window.width + window.left
+    if shape[0] > 1:
+        line = line + torch.div(line, window.height, rounding_mode="floor") * (shape[1] - window.height)
+    return (line + window.top) * shape[2] + column

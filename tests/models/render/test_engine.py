@@ -160,7 +160,10 @@ def test_drawing_rows_together_equals_one_by_one(scenes):
     figure = scenes.doll()
     camera = frame_figure(figure, 40, 40, shared=True)
     one_by_one = render_figure(figure, camera, "avatar")
-    together = TorchEngine("avatar", find_lights(None)).draw(figure.mesh(slice(None)), camera)
+    together = render_figure(figure, camera, "gray")
+    for image in (together.rgb, together.alpha, together.depth):
+        image.zero_()
+    TorchEngine("avatar", find_lights(None)).draw(figure.mesh(slice(None)), camera, together)
     assert torch.equal(together.alpha, one_by_one.alpha)
     assert torch.allclose(together.rgb, one_by_one.rgb, atol=1e-5) and torch.allclose(together.depth, one_by_one.depth, atol=1e-5)
 
