@@ -47,7 +47,7 @@ def measure(data, rows):
         pose = BodyPose(rotmats[:, 0], rotmats[:, 1:])
         told = implausibility(pose, body)
         lowest = data.root_height[chunk] - measure_posture(pose).height("pelvis")
-        parts.append({"joint_excess": told.joint_excess, "self_depth": told.self_depth, "sinking": (-lowest).clamp(min=0),
+        parts.append({"joint_excess": told.joint_excess, "self_overlap": told.self_overlap, "sinking": (-lowest).clamp(min=0),
                       "floating": lowest.clamp(min=0)})
     return {name: torch.cat([part[name] for part in parts]) for name in parts[0]}
 

@@ -175,4 +175,4 @@ def rank_by_clip(image_embeds: Tensor, text_embeds: Tensor) -> tuple[Tensor, Ten
 
 
 def _ordered(scores):
-    return scores.argsort(-1, descending=True, stable=True), scores
+    return scores.sort(dim=-1, descending=True, stable=True).indices, scores
