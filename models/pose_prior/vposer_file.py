@@ -18,13 +18,17 @@ from ..checks import InputError
 
 FORMAT = "contrapposto pose prior"
 _NAME = "pose prior file"
-_LAYERS = ("encoder_norm_in", "encoder_in", "encoder_norm", "encoder_hidden", "encoder_out", "mean", "spread",
-           "decoder_in", "decoder_hidden", "decoder_out")
-# Where each version keeps our layers, in the order of _LAYERS; None where it has no such layer.
-_V1 = ("bodyprior_enc_bn1", "bodyprior_enc_fc1", "bodyprior_enc_bn2", "bodyprior_enc_fc2", None, "bodyprior_enc_mu",
-       "bodyprior_enc_logvar", "bodyprior_dec_fc1", "bodyprior_dec_fc2", "bodyprior_dec_out")
-_V2 = ("encoder_net.1", "encoder_net.2", "encoder_net.4", "encoder_net.6", "encoder_net.7", "encoder_net.8.mu",
-       "encoder_net.8.logvar", "decoder_net.0", "decoder_net.3", "decoder_net.5")
+# Our layers and what each version's files call them.
+V1_LAYERS = {
+    "encoder_norm_in": "bodyprior_enc_bn1", "encoder_in": "bodyprior_enc_fc1", "encoder_norm": "bodyprior_enc_bn2",
+    "encoder_hidden": "bodyprior_enc_fc2", "mean": "bodyprior_enc_mu", "spread": "bodyprior_enc_logvar",
+    "decoder_in": "bodyprior_dec_fc1", "decoder_hidden": "bodyprior_dec_fc2", "decoder_out": "bodyprior_dec_out",
+}
+V2_LAYERS = {
+    "encoder_norm_in": "encoder_net.1", "encoder_in": "encoder_net.2", "encoder_norm": "encoder_net.4", "encoder_hidden": "encoder_net.6",
+    "encoder_out": "encoder_net.7", "mean": "encoder_net.8.mu", "spread": "encoder_net.8.logvar",
+    "decoder_in": "decoder_net.0", "decoder_hidden": "decoder_net.3", "decoder_out": "decoder_net.5",
+}
 _COUNTER = "num_batches_tracked"  # batch norm's bookkeeping, of no use after training
 
 
@@ -127,16 +131,15 @@ def _config(path, info):
 def _translated(path, tensors):
     """Returns (config, tensors) of a v1 or V02_05 state dict. Body-model buffers and other extras are ignored."""
     if any(key.startswith("bodyprior_enc_") for key in tensors):
-        version, layers, differs = "v1", _V1, {"slope": 0.2, "linear_encoder_out": False}
+        version, layers, differs = "v1", V1_LAYERS, {"slope": 0.2, "linear_encoder_out": False}
     elif any(key.startswith("encoder_net.") for key in tensors):
-        version, layers, differs = "V02_05", _V2, {"slope": 0.01, "linear_encoder_out": True}
+        version, layers, differs = "V02_05", V2_LAYERS, {"slope": 0.01, "linear_encoder_out": True}
     else:
         raise InputError(_NAME, path, "is not a VPoser", "Give a VPoser v1 or V02_05 snapshot, or a pose prior of this pack.")
     renamed = {}
-    for ours, theirs in zip(_LAYERS, layers):
-        if theirs:
-            found = {key.rpartition(".")[2]: value for key, value in tensors.items() if key.rpartition(".")[0] == theirs}
-            renamed.update({f"{ours}.{part}": value for part, value in found.items() if part != _COUNTER})
+    for ours, theirs in layers.items():
+        found = {key.rpartition(".")[2]: value for key, value in tensors.items() if key.rpartition(".")[0] == theirs}
+        renamed.update({f"{ours}.{part}": value for part, value in found.items() if part != _COUNTER})
     width = renamed["encoder_in.weight"].shape[0] if "encoder_in.weight" in renamed else 512
     latent = renamed["mean.weight"].shape[0] if "mean.weight" in renamed else 32
     return VPoserConfig(version, **differs, width=width, latent_size=latent), _checked(path, renamed)
