@@ -182,7 +182,7 @@ def _array(value, key, name):
         raise _error(name, f"holds no numbers in {key}")
     if not np.isfinite(array).all():
         raise _error(name, f"holds NaN or infinity in {key}")
-    return torch.from_numpy(np.ascontiguousarray(array, dtype=np.float32))
+    return torch.from_numpy(np.array(array, dtype=np.float32))
 
 
 def _phalp(content):

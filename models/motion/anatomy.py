@@ -4,7 +4,8 @@ Needed where a file's zero pose is no standing person. Two facts fix a bone's fr
 the bone's frame, and a second direction across it: the hinge of knee or elbow, about which these joints bend one way only (weighted by
 the squared sine of the bend); the line between the hips or collars; the palm. Where there is none, the bone's twist against its
 parent is taken to be zero on average. The bones of the trunk are short and curved differently in every skeleton, so their directions
-tell only roughly; but skeletons are built with the trunk's frames along the axes of the standing person: the nearest such frame is taken.
+tell only roughly; but skeletons are built with the trunk's frames along the axes of the standing person: where one axis points exactly
+to the side, the nearest such frame is taken.
 """
 
 from __future__ import annotations
@@ -16,12 +17,13 @@ import torch
 
 from ..avatars.rig import FINGERS, HANDS, PARENT_ROLE, ROLES
 from ..rotations import vectors_to_rotmat
-from .geometry import axes_to_rotmat, nearest_rotmat
+from .geometry import axes_to_rotmat, hinge_axes, nearest_rotmat
 
 HINGES = {"hip": ("hip", "knee", "ankle"), "knee": ("hip", "knee", "ankle"),
           "shoulder": ("shoulder", "elbow", "wrist"), "elbow": ("shoulder", "elbow", "wrist")}
 BENT = 0.02  # mean squared sine of the bend from which a hinge is trusted
 ALONG_AXES = math.radians(35)  # a trunk frame nearer than this to the person's axes is meant to lie along them
+LATERAL = math.radians(5)  # how exactly one of its axes must point to the person's side
 SAME_FRAME = math.radians(80)
 _TRUNK = ("spine1", "spine2", "spine3", "neck", "head")
 
@@ -57,7 +59,8 @@ def _align(role, at, turn, goal, G, known):
 def _along_axes(A):
     """The nearest rotation whose entries are 0 and +-1, if it is near enough."""
     best = max(_axis_frames().to(A), key=lambda frame: float((frame * A).sum()))
-    return best if _angle(best, A) < ALONG_AXES else A
+    lateral = float(best[:, 0] @ A[:, 0]) > math.cos(LATERAL)
+    return best if lateral and _angle(best, A) < ALONG_AXES else A
 
 
 def _angle(a, b):
@@ -146,7 +149,7 @@ def _across(role, at, goal):
         return at[f"left_{pair}"] - at[f"right_{pair}"], goal[f"left_{pair}"] - goal[f"right_{pair}"]
     if part in HINGES:
         hinge = _hinge([f"{side}_{name}" for name in HINGES[part]], at)
-        return None if hinge is None else (hinge, sign * down if part in ("shoulder", "elbow") else down.new_tensor([1.0, 0.0, 0.0]))
+        return None if hinge is None else (hinge, hinge_axes(goal, role)[part in ("knee", "elbow")])
     if part == "wrist" and f"{side}_index1" in at and f"{side}_pinky1" in at:
         along, _ = _knuckles(side, at, goal)
         return sign * torch.linalg.cross(along, at[f"{side}_index1"] - at[f"{side}_pinky1"]), down

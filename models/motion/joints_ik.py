@@ -19,7 +19,7 @@ from ..rotations import vectors_to_rotmat
 from ..types import BodyPose
 from .bvh import NAME
 from .floor import stand_on_floor
-from .geometry import axes_to_rotmat
+from .geometry import axes_to_rotmat, hinge_axes
 
 HUMANML_FPS = 20.0
 HUMANML_WIDTH = 263
@@ -167,33 +167,23 @@ def _with_lateral(role, at, rest, G, share):
     return seen @ axes_to_rotmat(rest[NEXT[role]] - rest[role], rest["pelvis"].new_tensor([1.0, 0.0, 0.0])).T
 
 
-def _hinge_axis(part, side, like):
-    """The body's own axis of bending in its T-pose: knees about +X, elbows about the vertical."""
-    if part == "hip":
-        return like.new_tensor([1.0, 0.0, 0.0])
-    return like.new_tensor([0.0, -1.0 if side == "left" else 1.0, 0.0])
-
-
 def _twist_to_hinge(swung, chain, at, rest):
     """Turns a thigh or upper arm about itself until its own hinge axis lies along the bend that is seen."""
     upper, middle, lower = (at[role] for role in chain)
-    side, _, part = chain[0].rpartition("_")
-    bone, axis = middle - upper, swung @ _hinge_axis(part, side, swung)
+    own = hinge_axes(rest, chain[0])[0]
+    bone, axis = middle - upper, swung @ own
     across = torch.linalg.cross(bone / bone.norm(dim=-1, keepdim=True), (lower - middle) / (lower - middle).norm(dim=-1, keepdim=True))
     sine = across.norm(dim=-1, keepdim=True)
     say = ((sine - BEND_FROM) / (BEND_TO - BEND_FROM)).clamp(0, 1)
     say = say * say * (3 - 2 * say)
     wanted = (1 - say) * axis + say * across / sine.clamp(min=1e-9)
-    rest_bone = rest[chain[1]] - rest[chain[0]]
-    return axes_to_rotmat(bone, wanted) @ axes_to_rotmat(rest_bone, _hinge_axis(part, side, rest_bone)).T
+    return axes_to_rotmat(bone, wanted) @ axes_to_rotmat(rest[chain[1]] - rest[chain[0]], own).T
 
 
 def _along_hinge(above, role, at, rest):
     """A shin or forearm: its direction, about the hinge axis of the bone above."""
-    side, _, part = role.rpartition("_")
-    axis = _hinge_axis("hip" if part == "knee" else "shoulder", side, above)
-    rest_bone = rest[NEXT[role]] - rest[role]
-    return axes_to_rotmat(at[NEXT[role]] - at[role], above @ axis) @ axes_to_rotmat(rest_bone, axis).T
+    upper, lower = hinge_axes(rest, role)
+    return axes_to_rotmat(at[NEXT[role]] - at[role], above @ upper) @ axes_to_rotmat(rest[NEXT[role]] - rest[role], lower).T
 
 
 def _parent(role):

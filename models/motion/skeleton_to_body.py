@@ -20,7 +20,7 @@ from ..avatars.gltf import GltfPart, GltfScene
 from ..avatars.retarget import rest_alignment
 from ..avatars.rig import HANDS, PARENT_ROLE, Rig, build_rig
 from ..bodies.body import BodyModel, pose_body
-from ..bodies.joints import BODY_JOINTS, JOINT_NAMES
+from ..bodies.joints import BODY_JOINTS, JOINT_NAMES, PARENTS
 from ..checks import InputError
 from ..types import BodyPose
 from .anatomy import alignment_from_motion
@@ -60,14 +60,27 @@ def skeleton_to_pose(motion: SkeletonMotion, body: BodyModel, name="motion") -> 
     U, up_note = _world_turn(rig, rests, P)
     W, P = U @ W, P @ U.T
     if rests:
-        A = rest_alignment(_Standing(rig, torch.device("cpu")), rest.float())
-        A = {role: torch.from_numpy(rig.R_body).T @ turn.double().T for role, turn in A.items()}
+        A = _alignment_from_rest(rig, rest)
     else:
         A = alignment_from_motion(rig, W, P, dict(zip(JOINT_NAMES, rest)))
     G = {role: W[:, node] @ A[role] for role, node in rig.humanoid.items()}
     pose = _to_pose(G, motion.fps)
     pose, scale, rise = _place(pose, body, rig, P)
     return pose, _report(motion, rig, rests, up_note, scale, rise, name)
+
+
+def _alignment_from_rest(rig, rest):
+    """Role -> (3, 3): both rest poses, the file's and the body's own, are compared with the same ideal T-pose."""
+    world = np.tile(np.eye(4), (BODY_JOINTS, 1, 1))
+    world[:, :3, 3] = rest[:BODY_JOINTS]
+    own = Rig(list(ROLES), np.array(PARENTS[:BODY_JOINTS]), world, {role: i for i, role in enumerate(ROLES)}, {}, np.eye(3), "")
+    theirs, ours = (rest_alignment(_Standing(skeleton, torch.device("cpu")), rest.float()) for skeleton in (rig, own))
+    back = torch.from_numpy(rig.R_body).T
+    return {role: back @ turn.double().T @ ours[_body_role(role)].double() for role, turn in theirs.items()}
+
+
+def _body_role(role):
+    return role if role in ROLES else f"{role.split('_')[0]}_wrist"
 
 
 def _find_human(motion, P, name):
