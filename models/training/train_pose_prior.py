@@ -16,6 +16,7 @@ from pathlib import Path
 
 import torch
 
+from ..assets.files import atomic_write
 from ..assets.registry import BUNDLED, OPEN_POSE_PRIOR, write_manifest_entry
 from ..checks import InputError
 from ..pose_prior.vposer import JOINTS, PosePrior, load_pose_prior
@@ -172,8 +173,9 @@ def describe_data(data):
 
 def bundle(path):
     """Makes trained weights the bundled ones."""
-    (BUNDLED / OPEN_POSE_PRIOR).write_bytes(Path(path).read_bytes())
-    write_manifest_entry(OPEN_POSE_PRIOR, "CC0-1.0 (see docs/model_cards/open_pose_prior.md)", COMMAND)
+    with atomic_write(BUNDLED / OPEN_POSE_PRIOR) as part:
+        part.write_bytes(Path(path).read_bytes())
+    write_manifest_entry(OPEN_POSE_PRIOR, "Apache-2.0 (docs/model_cards/open_pose_prior.md)", COMMAND)
 
 
 def main(arguments=None):
