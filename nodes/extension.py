@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from comfy_api.v0_0_2 import ComfyExtension
 
-from . import avatar, host, personalize, pose, render
+from . import avatar, canvas, host, personalize, pose, render
 
 NODES = [
     # pose: words, numbers and priors -> BODY_POSE
@@ -25,8 +25,16 @@ NODES = [
     render.RenderDepth,
     render.RenderPoseMap,
     render.RenderStudio,
+    canvas.GroundCamera,
     # personalization: the avatar inside a scene
     personalize.PasteAvatarBack,
+    personalize.EncodeAvatar,
+    personalize.LoadPersonalizationPatch,
+    personalize.PersonalizeConditioning,
+    canvas.ComposeAvatars,
+    canvas.CropCanvas,
+    canvas.StitchCanvas,
+    canvas.OccluderFromDepth,
 ]
 
 

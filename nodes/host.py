@@ -21,6 +21,7 @@ MODEL_FOLDERS = {
     "pose_priors": ("pose_priors", "vposer"),
     "text_to_pose": ("text_to_pose",),
     "avatars": ("avatars",),
+    "personalization": ("personalization",),
 }
 BUNDLED_SUFFIX = " (bundled)"
 OPERATIONS = comfy.ops.manual_cast  # layers that ComfyUI may keep in RAM and bring over when they are needed
@@ -35,10 +36,10 @@ def register_model_folders():
             folder_paths.add_model_folder_path(folder, str(Path(folder_paths.models_dir) / folder))
 
 
-def file_choices(kind, bundled_name):
-    """Returns the entries of a file drop-down: the bundled default, then the user's files, looked up anew."""
+def file_choices(kind, bundled_name=None):
+    """Returns the entries of a file drop-down: the bundled default, if any, then the user's files, looked up anew."""
     _share_folders(kind)
-    return [bundled_name + BUNDLED_SUFFIX, *search.list_files(kind)]
+    return [*([bundled_name + BUNDLED_SUFFIX] if bundled_name else []), *search.list_files(kind)]
 
 
 def choice_to_source(kind, choice):
@@ -53,7 +54,7 @@ def choice_to_source(kind, choice):
     return search.find_file(kind, choice)
 
 
-def explain_missing(kind, choice, bundled_name):
+def explain_missing(kind, choice, bundled_name=None):
     """Returns True when the choice can be loaded, else the sentence that ComfyUI shows on the node.
 
     None passes: ComfyUI gives it for a linked input, whose value is not known yet.
@@ -61,14 +62,8 @@ def explain_missing(kind, choice, bundled_name):
     if choice is None or choice in file_choices(kind, bundled_name):
         return True
     places = ", ".join(str(path) for path in search.search_paths(kind))
-    return str(
-        InputError(
-            "file",
-            choice,
-            "was not found",
-            f"Put it into one of: {places}; or choose {bundled_name + BUNDLED_SUFFIX!r}.",
-        )
-    )
+    remedy = f"Put it into one of: {places}" + (f"; or choose {bundled_name + BUNDLED_SUFFIX!r}." if bundled_name else ".")
+    return str(InputError("file", choice, "was not found", remedy))
 
 
 def choice_fingerprint(kind, choice):

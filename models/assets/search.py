@@ -12,6 +12,7 @@ KINDS = {
     "pose_priors": (".safetensors", ".ckpt", ".pt"),
     "text_to_pose": (".safetensors",),
     "avatars": (".glb", ".gltf", ".vrm", ".fbx"),
+    "personalization": (".safetensors",),
 }
 _added: dict[str, list[Path]] = {}
 

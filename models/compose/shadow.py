@@ -46,7 +46,7 @@ def floor_shadow(figure: Figure, camera: Camera, floor=0.0, lights=32, spread=SP
         skin = points_on_skin(figure.mesh(slice(row, row + 1)), POINTS)
         fallen = flatten(skin, light_directions(camera.R[row], lights, spread), floor)
         rows.append(coverage(fallen, small[[row] * lights]).mean(0))
-    shadow = interpolate(_smooth(torch.stack(rows))[:, None], scale_factor=SHRINK, mode="bicubic")
+    shadow = interpolate(smooth(torch.stack(rows))[:, None], scale_factor=SHRINK, mode="bicubic")
     return shadow[:, 0, : camera.height, : camera.width].clamp(0, 1)
 
 
@@ -100,7 +100,7 @@ def shrunk(camera: Camera, factor) -> Camera:
                    width=math.ceil(camera.width / factor), height=math.ceil(camera.height / factor))
 
 
-def _smooth(image, radius=2):
+def smooth(image, radius=2):
     """A small binomial blur that hides the steps between the light's points. (B, H, W) to (B, H, W)."""
     kernel = image.new_tensor([1.0, 4.0, 6.0, 4.0, 1.0]) / 16
     padded = pad(image[:, None], (radius,) * 4, mode="replicate")

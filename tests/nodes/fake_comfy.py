@@ -67,6 +67,7 @@ def modules(models_dir):
     """Returns {module name: stand-in}; ``models_dir`` plays ComfyUI's models folder."""
     types = {"Int": "INT", "Float": "FLOAT", "String": "STRING", "Boolean": "BOOLEAN", "Combo": "COMBO"}
     types |= {"Image": "IMAGE", "Mask": "MASK", "Clip": "CLIP", "MultiType": "COMFY_MULTITYPED_V3"}
+    types |= {"Model": "MODEL", "Vae": "VAE", "Conditioning": "CONDITIONING", "Latent": "LATENT"}
     io = SimpleNamespace(
         **{name: kind(io_type) for name, io_type in types.items()},
         Custom=kind,
@@ -91,6 +92,7 @@ def modules(models_dir):
             "ComfyExtension": object,
         },
         "comfy": {},
+        "comfy.lora": {},
         "comfy.model_management": management,
         "comfy.model_patcher": {"ModelPatcher": ModelPatcher},
         "comfy.ops": {"manual_cast": torch.nn},

@@ -9,7 +9,9 @@ import pytest
 
 NODES = """LoadTextToPose TextToPose LoadPosePrior DecodeVPoser EncodeVPoser RegularisePose
 LoadBodyModel LoadAvatar RetargetPose
-FrameBody RenderGrayBody RenderAvatar RenderDepth RenderPoseMap RenderStudio PasteAvatarBack""".split()
+FrameBody RenderGrayBody RenderAvatar RenderDepth RenderPoseMap RenderStudio GroundCamera
+PasteAvatarBack EncodeAvatar LoadPersonalizationPatch PersonalizeConditioning
+ComposeAvatars CropCanvas StitchCanvas OccluderFromDepth""".split()
 HEAVY = "diffusers transformers smplx pyrender human_body_prior scipy cv2 PIL roma tokenizers safetensors".split()
 
 
