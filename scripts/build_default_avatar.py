@@ -68,6 +68,7 @@ def _part(pieces, shift, material, binds, look):
     faces = np.concatenate([piece.f + start for piece, start in zip(pieces, starts)])
     textured = look.texture is not None
     colors = None if look.name == "eyes" else np.c_[joined["colors"], np.ones(len(joined["v"]))]
+    joined["n"] /= np.linalg.norm(joined["n"], axis=1, keepdims=True)  # cutting interpolates them
     weights = _four_bones(joined["weights"])
     joints = np.tile(np.arange(24), (len(weights), 1))
     uv = joined["uv"] if textured else None

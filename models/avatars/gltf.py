@@ -78,6 +78,7 @@ def read_gltf(path):
     """
     file = GltfFile(path)
     try:
+        file.refuse_compression()
         return _read_scene(file)
     except InputError:
         raise

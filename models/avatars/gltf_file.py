@@ -48,7 +48,7 @@ class GltfFile:
             path: a .glb, .vrm or .gltf file.
 
         Raises:
-            InputError: the file is missing, too large, truncated, not glTF 2.0, compressed, or points outside its folder.
+            InputError: the file is missing, too large, truncated or not glTF 2.0.
         """
         self.path = check_file(NAME, path, SUFFIXES)
         if self.path.stat().st_size > MAX_FILE_BYTES:
@@ -56,7 +56,6 @@ class GltfFile:
         data = self.path.read_bytes()
         text, self._binary = self._split_glb(data) if data[:4] == b"glTF" else (data, None)
         self.json = self._parse(text)
-        self._refuse_compression()
         self._buffers = {}
 
     def error(self, problem, remedy="Export the character again as glTF 2.0 (.glb)."):
@@ -179,7 +178,8 @@ class GltfFile:
             raise self.error("is not a glTF 2.0 file", "Give a .glb, .vrm or .gltf file of version 2.0.")
         return document
 
-    def _refuse_compression(self):
+    def refuse_compression(self):
+        """Raises an InputError if the document needs a decoder that we do not have."""
         required = self.json.get("extensionsRequired") or []
         used = {name for name in COMPRESSED if name in required}
         for mesh in self.json.get("meshes") or []:

@@ -23,7 +23,7 @@ from .posed_avatar import PosedAvatar, transform_points
 from .report import fit_report
 from .rig import FINGERS, HANDS
 
-STRAIGHT = 0.12  # sine of the elbow's bend below which its hinge is not trusted
+STRAIGHT, BENT = 0.10, 0.30  # sine of the elbow's bend: below the first its hinge is not trusted, above the second fully
 CHILD = {"hip": "knee", "knee": "ankle", "shoulder": "elbow", "elbow": "wrist"}
 
 
@@ -112,13 +112,9 @@ def _arm(at, goal, side):
         turn = vectors_to_rotmat(upper, upper_goal)
         return {f"{side}_shoulder": turn, f"{side}_elbow": turn}
     lower = _bone(at, side, "elbow")
-    hinge = torch.linalg.cross(upper, lower)
-    if hinge.norm() > STRAIGHT * upper.norm() * lower.norm():
-        shoulder = _frame(upper_goal, sign * down) @ _frame(upper, hinge).T
-        elbow = _frame(lower_goal, sign * down) @ _frame(lower, hinge).T
-    else:
-        shoulder = vectors_to_rotmat(upper, upper_goal)
-        elbow = vectors_to_rotmat(shoulder @ lower, lower_goal) @ shoulder
+    shoulder = vectors_to_rotmat(upper, upper_goal)
+    shoulder = _hinge_twist(upper_goal, lower_goal, shoulder @ lower, sign * down) @ shoulder
+    elbow = _swing_about(sign * down, shoulder @ lower, lower_goal) @ shoulder
     wrist = _hand(at, goal, side, sign, elbow)
     if wrist is None:
         wrist = elbow
@@ -126,6 +122,37 @@ def _arm(at, goal, side):
         elbow = _half_twist(elbow, wrist, lower_goal) @ elbow
     fingers = {f"{side}_{finger}{n}": wrist for finger in FINGERS for n in (1, 2, 3)}
     return {f"{side}_shoulder": shoulder, f"{side}_elbow": elbow, f"{side}_wrist": wrist} | fingers
+
+
+def _hinge_twist(upper, lower, bent, hinge):
+    """The turn (3, 3) about the upper arm that makes ``bent`` a forearm flexed about the elbow's hinge.
+
+    Flexion keeps the forearm's component along the hinge, so the turned ``bent`` must have that of ``lower``: with ``e1`` the hinge
+    across the arm, ``(bent . u)(u . h) + r cos(phi + tau) |e1| = lower . h`` gives the twist tau. An almost straight elbow
+    says little about its hinge, so the twist fades out with the bend.
+
+    Args:
+        upper, lower: (3,) arm directions of the body at rest. bent: (3,) the avatar's forearm once its upper arm lies along ``upper``.
+        hinge: (3,) unit axis about which this side's forearm flexes forward.
+    """
+    u, low, f = (torch.nn.functional.normalize(vector, dim=0) for vector in (upper, lower, bent))
+    e1 = hinge - (hinge @ u) * u
+    e2 = torch.linalg.cross(u, e1) / e1.norm()
+    a, b = f @ e1 / e1.norm(), f @ e2
+    r = torch.hypot(a, b)
+    cosine = (low @ hinge - (f @ u) * (u @ hinge)) / (r * e1.norm()).clamp(min=1e-6)
+    tau = -cosine.clamp(-1, 1).acos() - torch.atan2(b, a)
+    tau = torch.atan2(tau.sin(), tau.cos())
+    trust = ((r - STRAIGHT) / (BENT - STRAIGHT)).clamp(0, 1)
+    return rotvec_to_rotmat(u * tau * trust)
+
+
+def _swing_about(axis, source, target):
+    """(3, 3) turns ``source`` into the direction ``target``: about the unit ``axis`` as far as that goes, the rest the shortest way."""
+    across = torch.stack([source, target]) - torch.stack([source @ axis, target @ axis])[:, None] * axis
+    angle = torch.atan2(torch.linalg.cross(across[0], across[1]) @ axis, across[0] @ across[1])
+    turn = rotvec_to_rotmat(axis * angle)
+    return vectors_to_rotmat(turn @ source, target) @ turn
 
 
 def _hand(at, goal, side, sign, elbow):

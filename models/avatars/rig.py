@@ -185,6 +185,8 @@ def _with_pelvis_and_spine(found, parents, positions):
     near = carrier is not None and np.linalg.norm(positions[carrier] - (positions[legs[0]] + positions[legs[1]]) / 2) < 0.7 * span
     if near:
         found = {**found, "pelvis": carrier}
+    head = found.get("head", _head_above(arms, parents))
+    found = {**found, "head": head} if head is not None else found
     top = found.get("head", found.get("neck", arms[0]))
     path = _ancestors(top, parents)[::-1]
     path = path[path.index(found["pelvis"]) + 1 : -1] if found.get("pelvis") in path else []
@@ -195,6 +197,18 @@ def _with_pelvis_and_spine(found, parents, positions):
     if neck:
         found["neck"] = neck[0]
     return found | dict(zip(*_spine_shares(spine)))
+
+
+def _head_above(arms, parents):
+    """The end of the single chain that leaves the chest beside the arms: the head of rigs that count it as spine. None without one."""
+    lines = [_ancestors(arm, parents) for arm in arms]
+    node = next((node for node in lines[0] if node in lines[1]), None)
+    beside, head = set(lines[0]) | set(lines[1]), None
+    while node is not None:
+        above = [int(child) for child in np.flatnonzero(parents == node) if child not in beside]
+        node = above[0] if len(above) == 1 else None
+        head = head if node is None else node
+    return head
 
 
 def _spine_shares(spine):
