@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 import torch
+
 from contrapposto.models.bodies import load_body_model
 from contrapposto.models.rotations import rotvec_to_rotmat
 from contrapposto.models.types import BodyPose

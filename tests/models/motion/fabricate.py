@@ -2,10 +2,11 @@
 
 import numpy as np
 import torch
+from scipy.spatial.transform import Rotation
+
 from contrapposto.models.bodies import JOINT_NAMES, PARENTS, pose_body
 from contrapposto.models.bodies.body import global_rotations
 from contrapposto.models.rotations import rotvec_to_rotmat
-from scipy.spatial.transform import Rotation
 
 NAMES = {
     "cgspeed": ("Hips LeftUpLeg RightUpLeg LowerBack LeftLeg RightLeg Spine LeftFoot RightFoot Spine1 LeftToeBase RightToeBase Neck "

@@ -5,6 +5,8 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
+from scipy.spatial.transform import Rotation
+
 from contrapposto.models.bodies import pose_body
 from contrapposto.models.bodies.body import global_rotations
 from contrapposto.models.checks import InputError
@@ -12,7 +14,6 @@ from contrapposto.models.motion import load_motion
 from contrapposto.models.motion.amass import read_smpl_motion, smpl_to_pose, write_smpl_npz
 from contrapposto.models.rotations import rotmat_to_rot6d
 from contrapposto.models.types import BodyPose
-from scipy.spatial.transform import Rotation
 
 
 def rotvec(rotmats):
@@ -105,8 +106,9 @@ def test_phalp_tracks_take_the_longest_person(body, motion):
     def person(row):
         return {"global_orient": motion.global_orient[row][None].numpy(), "betas": np.zeros(10),
                 "body_pose": torch.cat([motion.body_pose[row], torch.eye(3).expand(2, 3, 3)]).numpy()}
-    frames = {f"{row:06d}.jpg": {"tid": [3, 8] if row else [8], "smpl": ([person(0)] if row % 2 else []) + [person(row)]} for row in range(40)}
-    frames = {key: value | {"tid": [3, 8][-len(value["smpl"]):]} for key, value in frames.items()}
+    frames = {}
+    for row in range(40):  # person 8 is always there, person 3 in every second picture
+        frames[f"{row:06d}.jpg"] = {"tid": [3, 8], "smpl": [person(0), person(row)]} if row % 2 else {"tid": [8], "smpl": [person(row)]}
     pose, _ = smpl_to_pose(frames, body)
     assert torch.allclose(global_rotations(pose), global_rotations(motion), atol=1e-5)
 

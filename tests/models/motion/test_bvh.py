@@ -1,13 +1,14 @@
 import numpy as np
 import pytest
 import torch
+from scipy.spatial.transform import Rotation
+
 from contrapposto.models.bodies import JOINT_NAMES, pose_body
 from contrapposto.models.checks import InputError
 from contrapposto.models.motion.bvh import MAX_JOINTS, parse_bvh, read_bvh
 from contrapposto.models.motion.bvh_writer import BONE_NAMES, rotmat_to_zxy, write_bvh
 from contrapposto.models.rotations import rotvec_to_rotmat
 from contrapposto.models.types import BodyPose
-from scipy.spatial.transform import Rotation
 
 SMALL = """HIERARCHY
 ROOT Hips
@@ -45,7 +46,8 @@ def test_a_small_file_is_read_as_written():
 
 
 def test_line_ends_capitals_and_byte_order_marks_do_not_matter(tmp_path):
-    text = SMALL.replace("\n", "\r\n").replace("ROOT", "Root").replace("OFFSET", "Offset").replace("Hips\r\n{", "Hips{").replace("MOTION", "Motion")
+    text = SMALL.replace("\n", "\r\n").replace("ROOT", "Root").replace("OFFSET", "Offset").replace("Hips\r\n{", "Hips{")
+    text = text.replace("MOTION", "Motion")
     (tmp_path / "a.bvh").write_bytes(b"\xef\xbb\xbf" + text.encode())
     assert torch.equal(read_bvh(tmp_path / "a.bvh").rotmats, parse_bvh(SMALL).rotmats)
 

@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 import torch
+
 from contrapposto.models.bodies import JOINT_NAMES, pose_body
 from contrapposto.models.bodies.body import global_rotations
 from contrapposto.models.checks import InputError

@@ -2,6 +2,7 @@ import json
 
 import pytest
 import torch
+
 from contrapposto.models.checks import InputError
 from contrapposto.models.motion.openpose import keypoints_to_pose_keypoint, pose_keypoint_to_keypoints, read_keypoints, write_keypoints
 from contrapposto.models.types import Keypoints
@@ -44,8 +45,10 @@ def test_missing_points_are_zeros_in_the_file():
 
 @pytest.mark.parametrize("frames, message", [
     ([], "list of"), ("x", "list of"), ([3], "dictionary"), ([frame([])], "shows nobody"), ([frame([[1, 2]])], "18 or 25 points"),
-    ([frame([person()], width=0)], "canvas_width 0"), ([{"people": []}], "canvas_width None"), ([frame([person()]), frame([person()], 99)], "different sizes"),
-    ([frame([[float("nan")] * 54])], "finite"), ([frame([["x"] * 54])], "finite"), ([frame([None])], "18 or 25"), ([{"people": 3}], "list of people"),
+    ([frame([person()], width=0)], "canvas_width 0"), ([{"people": []}], "canvas_width None"),
+    ([frame([person()]), frame([person()], 99)], "different sizes"),
+    ([frame([[float("nan")] * 54])], "finite"), ([frame([["x"] * 54])], "finite"), ([frame([None])], "18 or 25"),
+    ([{"people": 3}], "list of people"),
 ])
 def test_each_defect_is_named(frames, message):
     with pytest.raises(InputError, match=message):

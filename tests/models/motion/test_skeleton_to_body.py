@@ -2,6 +2,8 @@ from pathlib import Path
 
 import pytest
 import torch
+from fabricate import a_pose, bvh_text, random_rotations
+
 from contrapposto.models.bodies import JOINT_NAMES, pose_body
 from contrapposto.models.bodies.body import global_rotations
 from contrapposto.models.checks import InputError
@@ -9,7 +11,6 @@ from contrapposto.models.motion import load_motion, save_motion
 from contrapposto.models.motion.bvh import parse_bvh
 from contrapposto.models.motion.floor import lowest_points
 from contrapposto.models.motion.skeleton_to_body import skeleton_to_pose
-from fabricate import a_pose, bvh_text, random_rotations
 
 Z_UP = torch.tensor([[1.0, 0, 0], [0, 0, -1], [0, 1, 0]]).double()  # ours -> a file with +Z up that faces -Y, as Blender's
 X_FRONT = torch.tensor([[0.0, 0, 1], [0, 1, 0], [-1, 0, 0]]).double()  # ours -> a file that faces +X
@@ -92,7 +93,8 @@ def test_no_human_is_an_error_that_names_bones(body):
         skeleton_to_pose(parse_bvh(dog), body, "dog")
 
 
-@pytest.mark.parametrize("name, fps, frames", [("cmu_02_03_run_iclone", 60, 86), ("cmu_05_03_dance_iclone", 60, 216), ("cmu_49_04_daz", 25, 252)])
+@pytest.mark.parametrize("name, fps, frames", [("cmu_02_03_run_iclone", 60, 86), ("cmu_05_03_dance_iclone", 60, 216),
+                                               ("cmu_49_04_daz", 25, 252)])
 def test_motion_capture_of_strangers(body, cmu, name, fps, frames):
     if name not in cmu:
         pytest.skip(f"{name}.bvh is not here")
