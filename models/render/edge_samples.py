@@ -20,7 +20,7 @@ _OVERLAP = 1e-3  # pixels by which neighbouring triangles overlap, so that round
 
 def _pairs_at_once(device):
     """On a CPU as many as its cache holds."""
-    return (1 << 13) if device.type == "cpu" else CHUNK // SAMPLES
+    return (1 << 14) if device.type == "cpu" else CHUNK // SAMPLES
 
 
 def sample_offsets(device="cpu") -> Tensor:
@@ -56,19 +56,17 @@ def sample_edges(triangles: Triangles, edge: Tensor, edge_pixels: Tensor, cutout
     """
     count = len(edge_pixels)
     best = torch.zeros(SAMPLES * count, dtype=torch.int64, device=edge.device)
-    line = count * torch.arange(SAMPLES, device=edge.device)[:, None]
     pieces, done = [(edge_pixels[:0], edge_pixels[:0])], 0
     for triangle, slot in _pairs(triangles, edge):
         centre = pixel_centres(edge_pixels.index_select(0, slot), triangles.shape)
-        reach, near = _covered(triangles, triangle, centre, cutout)
+        reach, pair, sample, near = _covered(triangles, triangle, centre, cutout)
         triangle, slot = triangle.index_select(0, reach), slot.index_select(0, reach)
         # pairs are numbered in the order of their triangles, so equal depths fall the same way as in pass one
-        keys = make_keys(near, torch.arange(done, done + len(reach), device=slot.device)).mul_(near > 0)
-        best.scatter_reduce_(0, (slot + line).view(-1), keys.view(-1), "amax")
+        best.scatter_reduce_(0, slot.index_select(0, pair) + sample * count, make_keys(near, pair + done), "amax")
         pieces.append((slot, triangle))
         done += len(reach)
     slot, triangle = (torch.cat(parts) for parts in zip(*pieces))
-    return _count_wins(best.view(SAMPLES, count), slot, triangle)
+    return _count_wins(best, slot, triangle, count)
 
 
 def _pairs(triangles, edge):
@@ -92,23 +90,27 @@ def _pairs(triangles, edge):
 
 
 def _covered(triangles, triangle, centre, cutout):
-    """Inverse depth of the samples that triangles (K,) cover in the pixels around ``centre`` (2, K).
+    """Samples that triangles (K,) cover in the pixels around ``centre`` (2, K).
 
     Returns:
-        those of the K that can cover anything (M,), and inverse depth (16, M), 0 where a sample is not covered.
+        those of the K that may cover something (M,); for each covered sample: index into these (N,), number of the sample (N,),
+        inverse depth (N,).
     """
-    offsets = sample_offsets(centre.device).to(centre.dtype)
     sides, inverse = _half_planes(triangles.corners.view(9, -1).index_select(1, triangle).view(3, 3, -1), centre)
     touches = sides[2] + (sides[0].abs() + sides[1].abs()) / 2 > 0
     reach = (touches[0] & touches[1] & touches[2]).nonzero()[:, 0]
-    sides, inverse = sides.index_select(2, reach), inverse.index_select(1, reach)
-    places = torch.cat([offsets, torch.ones_like(offsets[:1])]).T.contiguous()  # each plane is linear in (x, y, 1)
-    nearest_side = torch.minimum(torch.minimum(places @ sides[:, 0], places @ sides[:, 1]), places @ sides[:, 2])
-    near = torch.minimum(torch.maximum(places @ inverse[:3], inverse[3]), inverse[4])
-    inside = nearest_side >= -_OVERLAP
+    sides, offsets = sides.index_select(2, reach), sample_offsets(centre.device).to(centre.dtype)
+    places = torch.cat([offsets, torch.ones_like(offsets[:1])]).T.contiguous()  # a side's distance is linear in (x, y, 1)
+    distance = torch.minimum(torch.minimum(places @ sides[:, 0], places @ sides[:, 1]), places @ sides[:, 2])
+    inside = (distance.view(-1) >= -_OVERLAP).nonzero()[:, 0]
+    sample = torch.div(inside, max(1, len(reach)), rounding_mode="floor")
+    pair = inside - sample * len(reach)
     if cutout is not None:
-        _cut(inside, triangles, triangle[reach], centre[:, reach], offsets, cutout)
-    return reach, near.mul_(inside)
+        kept = _kept(triangles, triangle[reach[pair]], centre[:, reach[pair]] + offsets[:, sample], sample, cutout)
+        sample, pair = sample[kept], pair[kept]
+    x, y, middle, least, greatest = inverse.index_select(1, reach.index_select(0, pair))
+    near = middle + x * offsets[0].index_select(0, sample) + y * offsets[1].index_select(0, sample)
+    return reach, pair, sample, torch.minimum(torch.maximum(near, least), greatest)
 
 
 def _half_planes(corners, centre):
@@ -132,23 +134,25 @@ def _half_planes(corners, centre):
     return torch.stack([normal_x * scale, normal_y * scale, share * scale]), torch.stack([*depth, least, greatest])
 
 
-def _cut(inside, triangles, triangle, centre, offsets, cutout):
-    """Clears the samples (16, M) that fall into holes."""
-    holed = cutout.faces.index_select(0, triangles.face.index_select(0, triangle)) & inside
-    sample, pair = holed.nonzero().unbind(1)
-    bary, *_ = triangles.at(triangle[pair], centre[:, pair] + offsets[:, sample])
-    inside[sample, pair] = cutout.keep(triangles.face[triangle[pair]], bary, sample)
+def _kept(triangles, triangle, xy, sample, cutout):
+    """Indices of the samples (N,) that do not fall into holes."""
+    face = triangles.face.index_select(0, triangle)
+    kept = ~cutout.faces.index_select(0, face)
+    holed = (~kept).nonzero()[:, 0]
+    bary, *_ = triangles.at(triangle[holed], xy[:, holed])
+    kept[holed] = cutout.keep(face[holed], bary, sample[holed])
+    return kept.nonzero()[:, 0]
 
 
-def _count_wins(best, slot, triangle):
-    """The pairs that won samples: slot, triangle, mean place of the samples, their number. best: (16, E) keys."""
-    sample, at = (best > 0).nonzero().unbind(1)
-    pair = best.view(-1).index_select(0, sample * best.shape[1] + at) & 0xFFFFFFFF
+def _count_wins(best, slot, triangle, count):
+    """The pairs that won samples: slot, triangle, mean place of the samples, their number. best: (16 E,) keys."""
+    won = (best > 0).nonzero()[:, 0]
+    sample, pair = torch.div(won, max(1, count), rounding_mode="floor"), best.index_select(0, won) & 0xFFFFFFFF
     offsets = sample_offsets(best.device)
     sums = offsets.new_zeros(3, len(slot))
     # multiples of 1/32: the sums are exact in any order
     for total, value in zip(sums, (torch.ones_like(offsets[0]), *offsets)):
         total.index_add_(0, pair, value.index_select(0, sample))
-    won = (sums[0] > 0).nonzero()[:, 0]
-    number, x, y = sums.index_select(1, won)
-    return slot.index_select(0, won), triangle.index_select(0, won), torch.stack([x, y]) / number, number
+    some = (sums[0] > 0).nonzero()[:, 0]
+    number, x, y = sums.index_select(1, some)
+    return slot.index_select(0, some), triangle.index_select(0, some), torch.stack([x, y]) / number, number

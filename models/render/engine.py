@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+
 import torch
 
 from ..checks import InputError, check_choice
@@ -41,15 +44,23 @@ def render_figure(figure, camera, shading="gray", engine="torch", lights=None, o
     camera = match_rows(camera, count).to(figure.device)
     drawer = _engine(engine)(shading, lights)
     render, done = _blank(count, camera, figure.device), 0
-    for rows in _pieces(count, camera, figure.device):
-        mesh = figure.mesh(rows)
-        _check_mesh(mesh)
-        for row, piece in _per_drawing(rows, figure.device):
-            drawer.draw(mesh[piece], camera[row], render[row])
-            done += row.stop - row.start
-            if on_row is not None:
-                on_row(done, count)
+    with ThreadPoolExecutor(drawer.workers(figure.device)) as pool, torch.no_grad():
+        for rows in _pieces(count, camera, figure.device):
+            mesh = figure.mesh(rows)
+            _check_mesh(mesh)
+            draw = partial(_draw, drawer, torch.is_inference_mode_enabled())
+            drawings = [(mesh[piece], camera[row], render[row]) for row, piece in _per_drawing(rows, figure.device)]
+            for drawn in pool.map(draw, *zip(*drawings)):
+                done += drawn
+                if on_row is not None:
+                    on_row(done, count)
     return render
+
+
+def _draw(drawer, inference, mesh, camera, target):
+    with torch.inference_mode(inference), torch.no_grad():  # both are settings of a thread
+        drawer.draw(mesh, camera, target)
+    return len(mesh)
 
 
 def _engine(name):
@@ -69,7 +80,7 @@ def _pieces(count, camera, device):
 
 
 def _per_drawing(rows, device):
-    """(slice of all rows, slice of this piece) drawn together: one row at a time on a CPU, all of them elsewhere."""
+    """(slice of all rows, slice of this piece) drawn together: single rows on a CPU, which threads share, all of them elsewhere."""
     if device.type != "cpu":
         return [(rows, slice(None))]
     return [(slice(i, i + 1), slice(i - rows.start, i - rows.start + 1)) for i in range(rows.start, rows.stop)]

@@ -40,6 +40,10 @@ class PyrenderEngine:
         self._shading, self._lights, self._textures = shading, lights, {}
         _gl_thread().submit(_renderer).result()
 
+    def workers(self, device) -> int:
+        """How many threads may draw at a time."""
+        return 1
+
     def draw(self, mesh: Mesh, camera: Camera, target: Render) -> None:
         """Draws some rows into ``target``."""
         pictures = [_gl_thread().submit(self._draw_row, mesh[row], camera[row]).result() for row in range(len(mesh))]

@@ -173,7 +173,8 @@ def _front_triangles(screen, faces, window, double_sided):
     shown = area < 0  # y points down, so counter-clockwise comes out negative
     if double_sided is not None:
         shown |= double_sided.repeat(rows) & (area > 0)
-    (left, top), (right, bottom) = flat.amin(1), flat.amax(1)
+    right, bottom = torch.maximum(torch.maximum(flat[:, 0], flat[:, 1]), flat[:, 2])
+    left, top = torch.minimum(torch.minimum(flat[:, 0], flat[:, 1]), flat[:, 2])
     shown &= (right > 0) & (left < window.width) & (bottom > 0) & (top < window.height)
     ids = shown.nonzero()[:, 0]
     row = torch.div(ids, len(faces), rounding_mode="floor")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from threading import Lock
 
 import torch
 from torch import Tensor
@@ -28,13 +29,14 @@ class MipMaps:
     """Pyramids of textures, each made when it is first asked for."""
 
     def __init__(self):
-        self._made = {}
+        self._made, self._lock = {}, Lock()
 
     def of(self, texture: Tensor, device) -> Pyramid:
         """The pyramid on a device of a texture (H, W, 4) uint8. A texture is known by its identity and kept alive here."""
-        if id(texture) not in self._made:
-            self._made[id(texture)] = texture, build_pyramid(texture.to(device))
-        return self._made[id(texture)][1]
+        with self._lock:  # threads that draw rows of one figure wait for the first to make it
+            if id(texture) not in self._made:
+                self._made[id(texture)] = texture, build_pyramid(texture.to(device))
+            return self._made[id(texture)][1]
 
 
 def build_pyramid(texture: Tensor) -> Pyramid:

@@ -24,6 +24,10 @@ class TorchEngine:
     def __init__(self, shading: str, lights: Lights):
         self._shading, self._lights, self._mipmaps = shading, lights, MipMaps()
 
+    def workers(self, device) -> int:
+        """How many threads may draw at a time. One row's tensors are too small to occupy several cores, so rows share them."""
+        return torch.get_num_threads() if device.type == "cpu" else 1
+
     def draw(self, mesh: Mesh, camera: Camera, target: Render) -> None:
         """Draws some rows at once into ``target``, whose rgb, alpha and depth are contiguous and zero."""
         points = world_to_camera(mesh.vertices.float(), camera)
