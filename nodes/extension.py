@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from comfy_api.v0_0_2 import ComfyExtension
 
-from . import avatar, canvas, host, personalize, pose, render
+from . import avatar, canvas, host, motion, personalize, pose, render
 
 NODES = [
     # pose: words, numbers and priors -> BODY_POSE
@@ -35,6 +35,11 @@ NODES = [
     canvas.CropCanvas,
     canvas.StitchCanvas,
     canvas.OccluderFromDepth,
+    # motion: files in and out, editing
+    motion.LoadMotion,
+    motion.EditMotion,
+    motion.SaveMotion,
+    motion.ToCoreRig,
 ]
 
 

@@ -11,7 +11,8 @@ NODES = """LoadTextToPose TextToPose LoadPosePrior DecodeVPoser EncodeVPoser Reg
 LoadBodyModel LoadAvatar RetargetPose
 FrameBody RenderGrayBody RenderAvatar RenderDepth RenderPoseMap RenderStudio GroundCamera
 PasteAvatarBack EncodeAvatar LoadPersonalizationPatch PersonalizeConditioning
-ComposeAvatars CropCanvas StitchCanvas OccluderFromDepth""".split()
+ComposeAvatars CropCanvas StitchCanvas OccluderFromDepth
+LoadMotion EditMotion SaveMotion ToCoreRig""".split()
 HEAVY = "diffusers transformers smplx pyrender human_body_prior scipy cv2 PIL roma tokenizers safetensors".split()
 
 

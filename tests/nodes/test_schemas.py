@@ -6,7 +6,7 @@ import fake_comfy
 import pytest
 
 RANGED = ("INT", "FLOAT")
-STEPS = {"pose", "avatar", "render", "personalization"}
+STEPS = {"pose", "avatar", "render", "personalization", "motion"}
 
 
 @pytest.fixture
