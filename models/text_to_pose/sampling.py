@@ -85,12 +85,12 @@ def encode_prompts(model, texts, negative, text_states, negative_states):
 
 @torch.no_grad()
 def sample_vectors(model, states: TextStates, nothing: TextStates | None, noise: Tensor, steps, guidance, sampler, on_step=None) -> Tensor:
-    """Diffuses standardised vectors ``(P, count, D)`` for P prompts from noise ``(count, D)``.
+    """Diffuses standardised vectors ``(P, count, D)`` for P prompts from noise ``(count, D)`` or ``(P, count, D)``.
 
     Guidance (Ho and Salimans 2022) mixes two predictions in one batch: ``x_0 = uncond + guidance (cond - uncond)``.
     """
     network, prompts = model.network, len(states)
-    x = noise.expand(prompts, *noise.shape)
+    x = noise.expand(prompts, -1, -1)
     prefix = network.encode_prefix(states)
     if guidance != 1:
         uncond = network.null_prefix(prompts) if nothing is None else network.encode_prefix(nothing.rows([0] * prompts))

@@ -11,7 +11,7 @@ from __future__ import annotations
 import argparse
 import sys
 import time
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
 import torch
@@ -34,6 +34,7 @@ from .loop import LoopConfig, RunFolder, source_commit, train
 from .validation_probes import VALIDATION_PROBES
 
 SAMPLING = {"sampler": "dpmpp_2m", "steps": 20, "guidance": 2.5}
+LICENCE = "Apache-2.0 (docs/model_cards/open_text_to_pose.md)"
 MIN_STD = 0.05  # components that hardly ever move would otherwise be blown up and dominate the loss
 
 
@@ -48,6 +49,7 @@ class Preset:
         pool: captions that are drawn and encoded together.
         refresh: steps after which a new pool is drawn.
         drop: share of captions whose text is dropped, for guidance.
+        held_out: captions of the validation split that are scored.
         bf16: run the network in bfloat16 (weights stay float32).
     """
 
@@ -57,6 +59,7 @@ class Preset:
     pool: int = 12288
     refresh: int = 600
     drop: float = 0.1
+    held_out: int = 1024
     bf16: bool = True
 
 
@@ -175,11 +178,11 @@ def in_parts(function, tensor, size=8192):
         return torch.cat([function(part) for part in tensor.split(size)])
 
 
-def make_task(folder, preset, device, representation):
+def make_task(folder, preset, device):
     """Reads the data folder and prepares vectors, statistics, captions and the encoder."""
     data = load_text_pose(folder, UNCLEAR_ORIGIN)
     prior = None
-    if representation == "latent":
+    if preset.network.representation == "latent":
         from ..pose_prior.vposer import load_pose_prior
 
         prior = load_pose_prior(device="cpu")
@@ -194,10 +197,11 @@ def make_task(folder, preset, device, representation):
 class Validation:
     """Scores of the averaged weights: held-out error, and how many free sentences give a right pose."""
 
-    def __init__(self, task, folder, config, captions=1024, per_probe=5, probes=VALIDATION_PROBES):
+    def __init__(self, task, folder, config, per_probe=5, probes=VALIDATION_PROBES):
         self.task, self.config, self.probes = task, config, probes
         self.noise = candidate_noise(0, per_probe, task.vectors.shape[-1])
-        self.held_out = encode_pool(task.encoder, CaptionSource(task.data, folder, "val").pool("validation", captions))
+        captions = CaptionSource(task.data, folder, "val").pool("validation", task.preset.held_out)
+        self.held_out = encode_pool(task.encoder, captions)
         self.probe_states = task.encoder([probe.text for probe in probes])
 
     def __call__(self, network):
@@ -249,33 +253,36 @@ def main(arguments=None):
 
 def run_training(options):
     """Trains, writes the weights file, and returns a line for the user."""
-    begun = time.monotonic()
-    preset = PRESETS[options.preset]
-    loop = LoopConfig(**{**asdict(preset.loop), **({"steps": options.steps} if options.steps else {})})
-    network_config = NetworkConfig(**{**preset.network.to_dict(), "representation": options.representation})
-    preset = Preset(network_config, loop, preset.copies, preset.pool, preset.refresh, preset.drop, preset.bf16)
-    task, prior = make_task(options.data, preset, options.device, options.representation)
+    begun, preset = time.monotonic(), chosen_preset(options)
+    run = RunFolder(options.run or Path("runs") / f"text_to_pose_{options.preset}_{options.representation}",
+                    {"preset": asdict(preset), "start": str(options.start), "data": str(options.data)})
+    run.open()
+    task, prior = make_task(options.data, preset, options.device)
     for problem in (*task.data.problems, *task.source.problems):
         sys.stderr.write(f"{problem.file} row {problem.row} {problem.what}; left out\n")
-    torch.manual_seed(loop.seed)
-    network = PoseTransformer(network_config).to(options.device)
+    torch.manual_seed(preset.loop.seed)
+    network = PoseTransformer(preset.network).to(options.device)
     if options.start:
         network.load_state_dict(load_text_to_pose(options.start, options.device).network.state_dict())
     about = {"text_encoder": {"id": task.encoder.id, "dim": task.encoder.dim}, "sampling": SAMPLING, "pose_prior": prior}
     validation = Validation(task, options.data, about)
-    run = RunFolder(options.run or Path("runs") / f"text_to_pose_{options.preset}_{options.representation}", {
-        "preset": asdict(preset), "start": str(options.start), "data": str(options.data), "poses": len(task.data)})
-    trained = train(network, task.draw, task.loss, loop, run, validation)
-    scores = {name: round(float(value), 4) for name, value in validation(trained).items()}
-    training = {"steps": loop.steps, "preset": options.preset, "start": options.start and options.start.name,
-                "excluded": list(UNCLEAR_ORIGIN), "poses": len(task.data.rows("train")), "commit": source_commit(),
-                "seconds": round(time.monotonic() - begun)}
+    trained = train(network, task.draw, task.loss, preset.loop, run, validation)
+    about["scores"] = {name: round(float(value), 4) for name, value in validation(trained).items()}
+    about["training"] = {
+        "steps": preset.loop.steps, "preset": options.preset, "start": options.start and options.start.name, "commit": source_commit(),
+        "excluded": list(UNCLEAR_ORIGIN), "poses": len(task.data.rows("train")), "seconds": round(time.monotonic() - begun)}
     out = options.out or BUNDLED / OPEN_TEXT_TO_POSE
-    save_text_to_pose(out, trained, task.mean, task.std, {
-        **about, "training": training, "scores": scores, "licence": "Apache-2.0; training data: docs/model_cards/open_text_to_pose.md"})
+    save_text_to_pose(out, trained, task.mean, task.std, {**about, "licence": LICENCE})
     if out.parent == BUNDLED:
-        write_manifest_entry(out.name, "Apache-2.0 (docs/model_cards/open_text_to_pose.md)", "make train-text-to-pose DATA=DIR")
-    return f"{out}: {scores}"
+        write_manifest_entry(out.name, LICENCE, "make train-text-to-pose DATA=DIR")
+    return f"{out}: {about['scores']}"
+
+
+def chosen_preset(options):
+    """Returns the preset with what the command line changes in it."""
+    preset = PRESETS[options.preset]
+    loop = replace(preset.loop, steps=options.steps or preset.loop.steps)
+    return replace(preset, loop=loop, network=replace(preset.network, representation=options.representation))
 
 
 if __name__ == "__main__":

@@ -1,0 +1,127 @@
+"""Training text to pose end to end on a fabricated folder, and its frozen validation sentences."""
+
+from pathlib import Path
+
+import pytest
+import text_pose_folder as fake
+import torch
+
+from contrapposto.models.assets.files import read_safetensors
+from contrapposto.models.assets.registry import BUNDLED, OPEN_TEXT_TO_POSE, manifest
+from contrapposto.models.rotations import rotvec_to_rotmat
+from contrapposto.models.text_to_pose import load_text_to_pose, sample_poses
+from contrapposto.models.text_to_pose.model import pose_to_vector
+from contrapposto.models.text_to_pose.network import NetworkConfig
+from contrapposto.models.training import train_text_to_pose as training
+from contrapposto.models.training.datasets.text_pose import load_text_pose, mirror_rotvec
+from contrapposto.models.training.loop import LoopConfig
+from contrapposto.models.training.validation_probes import VALIDATION_PROBES
+from contrapposto.models.types import BodyPose
+
+REAL = Path(__file__).resolve().parents[4] / "shared" / "data" / "text_pose"
+SMALL = training.Preset(NetworkConfig(width=32, layers=1), LoopConfig(steps=60, batch=8, lr=3e-3, warmup=5, ema=0.9, validate_every=60),
+                        copies=4, pool=64, refresh=30, held_out=32)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    return fake.write(tmp_path_factory.mktemp("data") / "text_pose")
+
+
+@pytest.fixture(scope="module")
+def task(folder):
+    return training.make_task(folder, SMALL, "cpu")[0]
+
+
+@pytest.fixture(scope="module")
+def trained(folder, tmp_path_factory):
+    training.PRESETS["small"] = SMALL
+    home = tmp_path_factory.mktemp("runs")
+    training.main(["--data", str(folder), "--preset", "small", "--run", str(home / "run"), "--out", str(home / "w.safetensors")])
+    del training.PRESETS["small"]
+    return home
+
+
+def test_the_loss_falls_and_the_weights_sample(trained):
+    model = load_text_to_pose(trained / "w.safetensors")
+    assert len(sample_poses(model, "a person in block 0 lifts the left arm", count=2, steps=2)) == 2
+    lines = (trained / "run" / "curve.jsonl").read_text().splitlines()
+    assert '"val_loss"' in lines[-1] and '"probe_side"' in lines[-1]
+
+
+def test_weights_tell_how_they_were_made(trained):
+    config = read_safetensors(trained / "w.safetensors")[1]
+    assert config["training"]["excluded"] == ["DeepMimic"] and config["training"]["steps"] == 60 and config["training"]["poses"] == 30
+    assert config["text_encoder"] == {"id": "minilm-l6-v2", "dim": 384}
+    assert set(config["scores"]) == {"val_loss", "probe", "probe_any", "probe_side"}
+
+
+def test_training_learns(task):
+    torch.manual_seed(0)
+    network = training.PoseTransformer(SMALL.network)
+    optimizer = torch.optim.Adam(network.parameters(), 3e-3)
+    losses = []
+    for step in range(1, 61):
+        generator = torch.Generator().manual_seed(step)
+        loss = task.loss(network, task.draw(generator), step, generator)["loss"]
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        losses.append(loss.item())
+    assert sum(losses[-10:]) < 0.7 * sum(losses[:10])
+
+
+def test_a_batch_is_a_function_of_its_seed(task):
+    rows = [task.draw(torch.Generator().manual_seed(seed)) for seed in (1, 1, 2)]
+    assert torch.equal(rows[0], rows[1]) and not torch.equal(rows[0], rows[2])
+    assert len(rows[0].unique()) == SMALL.loop.batch and rows[0].max() < SMALL.pool
+
+
+def test_pooled_states_are_those_of_the_encoder(task):
+    pool = task.pool(0)
+    rows = torch.tensor([3, 40, 11])
+    expected = task.encoder([pool.captions[row].text for row in rows])
+    states = pool.states(rows, "cpu")
+    assert torch.equal(states.mask, expected.mask)
+    torch.testing.assert_close(states.tokens, expected.tokens, atol=2e-3, rtol=1e-2)
+    torch.testing.assert_close(states.pooled, expected.pooled, atol=1e-3, rtol=1e-2)
+
+
+def test_vectors_decode_to_the_poses_and_their_mirror_images(folder):
+    data = load_text_pose(folder)
+    vectors = training.pose_vectors(data)
+    for side, (root, body) in enumerate([(data.root_rotvec, data.body_rotvec), mirrored(data)]):
+        torch.testing.assert_close(vectors[side], pose_to_vector(BodyPose(rotvec_to_rotmat(root), rotvec_to_rotmat(body))))
+
+
+def mirrored(data):
+    rotvec = mirror_rotvec(torch.cat([data.root_rotvec[:, None], data.body_rotvec], 1), data.mirror)
+    return rotvec[:, 0], rotvec[:, 1:]
+
+
+def test_a_run_folder_of_another_config_is_refused(folder, trained):
+    training.PRESETS["small"] = SMALL
+    with pytest.raises(SystemExit, match="run folder.*another preset"):
+        training.main(["--data", str(folder), "--preset", "small", "--steps", "61", "--run", str(trained / "run")])
+    del training.PRESETS["small"]
+
+
+def test_a_missing_data_folder_is_one_error(tmp_path):
+    with pytest.raises(SystemExit, match="data folder.*does not exist"):
+        training.main(["--data", str(tmp_path / "nowhere")])
+
+
+def test_validation_sentences_are_forty_and_distinct():
+    assert len({probe.text for probe in VALIDATION_PROBES}) == 40 and sum(probe.sided for probe in VALIDATION_PROBES) == 10
+
+
+def test_validation_sentences_are_not_in_the_training_text():
+    if not REAL.is_dir():
+        pytest.skip("../shared/data/text_pose is not at hand")
+    text = "".join(file.read_text(encoding="utf-8").lower() for file in [REAL / "captions.jsonl", *(REAL / "paraphrases").glob("*.jsonl")])
+    assert not [probe.text for probe in VALIDATION_PROBES if probe.text.lower() in text]
+
+
+def test_bundled_weights_are_small_and_leave_out_the_unclear_source():
+    config = read_safetensors(BUNDLED / OPEN_TEXT_TO_POSE)[1]
+    assert manifest()[OPEN_TEXT_TO_POSE]["bytes"] <= 20_000_000 and config["training"]["excluded"] == ["DeepMimic"]
