@@ -32,7 +32,7 @@ BONES = (
 )  # fmt: skip
 FACE_VERTICES = {"nose": 5054, "leftEar": 12038}  # of the base mesh
 FACE_TARGETS = {
-    "eyes/l-eye-scale-incr": 0.55, "eyes/r-eye-scale-incr": 0.55,
+    "eyes/l-eye-scale-incr": 0.5, "eyes/r-eye-scale-incr": 0.5,
     "mouth/mouth-angles-up": 0.45, "expression/units/caucasian/mouth-corner-puller": 0.25, "mouth/mouth-scale-horiz-decr": 0.25,
     "nose/nose-scale-horiz-decr": 0.35, "head/head-oval": 0.4,
 }  # fmt: skip

@@ -11,6 +11,7 @@ TEE, RIB = srgb("#2c7f86"), srgb("#f0e7d6")
 TROUSERS, TURN_UP = srgb("#3a4766"), srgb("#303b57")
 UPPER, ACCENT, RUBBER, TREAD, SOCK = srgb("#cfc7b8"), srgb("#d9694a"), srgb("#efeae0"), srgb("#a8957c"), srgb("#e3ddd0")
 SLEEVE_END, SHIRT_END, TROUSERS_TOP, CUFF = 0.325, -0.205, -0.14, -1.040
+PELVIS, THIGHS = 0, [1, 2]
 COLLAR, SLEEVE_BAND, HEM_BAND = 0.017, 0.015, 0.022
 
 
@@ -23,7 +24,7 @@ def tights(source):
 def worn_over(cloth, loose, before, after):
     """The cloth smoothed, moved out by ``loose`` (V,) metres and smoothed again."""
     body = smooth(cloth, before)
-    return smooth(Patch(body.v + normals(body.v, body.f) * loose[:, None], body.f, cloth.data), after)
+    return smooth(Patch(body.v + normals(body.v, body.f) * loose[:, None], body.f, cloth.data.copy()), after)
 
 
 def with_normals(patch):
@@ -41,6 +42,8 @@ def shirt(cloth, joints):
     torso = ramp(0.20 - np.abs(x), 0, 0.06)
     loose = 0.010 + 0.012 * ramp(np.abs(x), 0.20, SLEEVE_END) + 0.012 * torso * ramp(0.10 - y, 0, 0.12)
     worn = worn_over(cloth, loose, 10, 5)
+    worn.data[:, PELVIS] += 0.7 * worn.data[:, THIGHS].sum(1)  # the hem hangs from the hips, it does not climb with the thighs
+    worn.data[:, THIGHS] *= 0.3
 
     def collar(v):
         return collar_field(v, joints)

@@ -62,7 +62,7 @@ def test_names_are_taken_apart(name, expected):
 
 
 def test_fingers_and_vrm_names():
-    names = {"LeftHandIndex1": "index", "f_pinky.01.R": "pinky", "CC_Base_L_Mid1": "middle", "Left Little Proximal": "pinky", "hand_l": None}
+    names = {"LeftHandIndex1": "index", "f_pinky.01.R": "pinky", "CC_Base_L_Mid1": "middle", "LeftLittleProximal": "pinky", "hand_l": None}
     assert {name: finger_of(read_bone_name(name)[1]) for name in names} == names
     assert vrm_role("leftUpperArm") == "left_shoulder" and vrm_role("rightLittleDistal") == "right_pinky3" and vrm_role("jaw") is None
 

@@ -1,0 +1,43 @@
+"""Retargeting against the body's own kinematics, and skinning the default avatar against dense linear blend skinning."""
+
+from __future__ import annotations
+
+import torch
+
+from benchmarks.timing import interleaved, row
+from contrapposto.models.avatars import load_avatar, retarget_pose
+from contrapposto.models.bodies import load_body_model, pose_body
+from contrapposto.models.rotations import rotvec_to_rotmat
+from contrapposto.models.types import BodyPose
+
+FRAMES, MESHES = 300, 16
+
+
+def run(rounds=9):
+    """Rows for 300 frames of stage 1 and for 16 skinned meshes."""
+    body, avatar = load_body_model(), load_avatar()
+    generator = torch.Generator().manual_seed(0)
+    R = rotvec_to_rotmat(0.3 * torch.randn(FRAMES, 22, 3, generator=generator))
+    pose = BodyPose(R[:, 0], R[:, 1:])
+    with torch.no_grad():
+        stage1 = interleaved(lambda: retarget_pose(pose, body, avatar), lambda: pose_body(body, pose).T_world_joint, rounds, warmup=2)
+        posed = retarget_pose(pose, body, avatar)
+        ours, dense = lambda: posed.mesh(slice(0, MESHES)).vertices, lambda: _dense(posed, MESHES)
+        difference = (ours() - dense()).abs().max()
+        assert difference < 1e-4, f"not the same mesh: {difference} m apart"
+        skinning = interleaved(ours, dense, rounds, warmup=2)
+    return [
+        row(f"retarget {FRAMES} frames, floor contact and report included, vs the body's kinematic chain", *stage1, "at most 5x the time", 5),
+        row(f"skin {MESHES} x {len(avatar.vertices) / 1e3:.1f}k vertices with normals, vs dense matrices per vertex without", *skinning,
+            "at most 1x the time", 1),
+    ]
+
+
+def _dense(posed, rows):
+    """Linear blend skinning as it is written down: one blended 3x4 matrix for each vertex."""
+    avatar = posed.avatar
+    maps = posed.T_driver[:rows, avatar.slot_driver]
+    linear = maps[..., :3] @ avatar.T_rest_slot[:, :3, :3]
+    offset = (maps[..., :3] @ avatar.T_rest_slot[:, :3, 3:])[..., 0] + maps[..., 3]
+    blended = torch.einsum("vs,bsij->bvij", avatar.weights, torch.cat([linear, offset[..., None]], -1))
+    return torch.einsum("bvij,vj->bvi", blended[..., :3], avatar.vertices) + blended[..., 3]
