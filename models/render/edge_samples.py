@@ -10,17 +10,12 @@ import torch
 from torch import Tensor
 from torch.nn.functional import pad
 
-from .rasterize import CHUNK, CutOut, Triangles, chunks, expand, make_keys, pixel_centres
+from .rasterize import CutOut, Triangles, at_once, chunks, expand, make_keys, pixel_centres
 
 SAMPLES = 16
 _SAMPLE_ROWS = (15, 2, 11, 7, 4, 10, 14, 3, 6, 0, 13, 9, 5, 1, 12, 8)  # one in each row, column and 4 x 4 cell, far apart
 _BEND = 3.0  # an overlap deeper than this many pixel footprints is an edge
 _OVERLAP = 1e-3  # pixels by which neighbouring triangles overlap, so that rounding leaves no pinholes
-
-
-def _pairs_at_once(device):
-    """On a CPU as many as its cache holds."""
-    return (1 << 14) if device.type == "cpu" else CHUNK // SAMPLES
 
 
 def sample_offsets(device="cpu") -> Tensor:
@@ -72,7 +67,8 @@ def sample_edges(triangles: Triangles, edge: Tensor, edge_pixels: Tensor, cutout
 def _pairs(triangles, edge):
     """Yields (triangle (K,), index of the edge pixel (K,)) for the edge pixels in each triangle's bounding box."""
     _, height, width = triangles.shape
-    before = pad(edge.cumsum(0), (1, 0))  # number of edge pixels before each pixel
+    before = torch.zeros(len(edge) + 1, dtype=torch.int32, device=edge.device)
+    torch.cumsum(edge, 0, out=before[1:])  # number of edge pixels before each pixel
     low, high = triangles.corners[:2].amin(1).floor_(), triangles.corners[:2].amax(1).floor_() + 1
     left, right = low[0].clamp(0, width).long(), high[0].clamp(0, width).long()
     top, bottom = low[1].clamp(0, height).long(), high[1].clamp(0, height).long()
@@ -83,7 +79,7 @@ def _pairs(triangles, edge):
         line = (line + top_line.index_select(0, owner)) * width
         start = before.index_select(0, line + left.index_select(0, owner))
         touched = before.index_select(0, line + right.index_select(0, owner)) - start
-        for low, high in chunks(touched, _pairs_at_once(edge.device)):
+        for low, high in chunks(touched, at_once(edge.device) // 4):
             band, step = expand(touched[low:high])
             band += low
             yield owner.index_select(0, band), step.add_(start.index_select(0, band))

@@ -15,8 +15,12 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-CHUNK = 4_000_000  # pixels or samples under work at once
 _NUMBER = 0xFFFFFFFF  # the key's lower half
+
+
+def at_once(device) -> int:
+    """Pixels or samples under work at a time: what a CPU's cache holds, or enough to keep a GPU busy. Memory stays flat."""
+    return 1 << 16 if device.type == "cpu" else 1 << 22
 
 
 @dataclass(frozen=True)
@@ -31,33 +35,23 @@ class Window:
 
 @dataclass(frozen=True)
 class Fragments:
-    """Visible pieces of triangles, one or more per pixel.
+    """Points on visible triangles.
 
     Args:
-        pixel: (N,) flat index into (B, window height, window width).
         row, face: (N,) row of the batch and index into the mesh's faces.
         bary: (3, N) perspective-correct barycentric coordinates.
         xy: (2, N) place in the window, pixels.
-        depth: (N,) metres at the pixel's centre, or at the fragment's own place where the centre sees nothing.
+        depth: (N,) metres.
         stretch: (N,) barycentric area that one pixel covers, perspective-correct: times a triangle's area in any vertex attribute
             it is the attribute's area per pixel.
-        interior: the first so many fragments fill their pixel alone; the others share edge pixels.
-        slot: (N - interior,) index of each of the others into edge_pixels.
-        samples: (N - interior,) samples that each of the others won, of 16 in a pixel.
-        edge_pixels: (E,) flat indices like ``pixel``; some may hold nothing.
     """
 
-    pixel: Tensor
     row: Tensor
     face: Tensor
     bary: Tensor
     xy: Tensor
     depth: Tensor
     stretch: Tensor
-    interior: int
-    slot: Tensor
-    samples: Tensor
-    edge_pixels: Tensor
 
 
 @dataclass(frozen=True)
@@ -90,6 +84,48 @@ class Triangles:
         depth = area * scale
         return bary.mul_(scale), depth, (depth * inverse[0]) * (depth * inverse[1]) * (depth * inverse[2]) / area.clamp_(min=1e-12)
 
+    def fragments(self, triangle: Tensor, xy: Tensor) -> Fragments:
+        """Points of triangles (N,) at places (2, N)."""
+        row, face = self.row.index_select(0, triangle), self.face.index_select(0, triangle)
+        bary, depth, stretch = self.at(triangle, xy)
+        return Fragments(row, face, bary, xy, depth, stretch)
+
+
+@dataclass(frozen=True)
+class Visible:
+    """Which triangle is seen where. Pixels are flat indices into (B, window height, window width).
+
+    Args:
+        triangles: what was drawn.
+        pixel, triangle: (N,) interior pixels and the one triangle that each shows.
+        edge_pixels: (E,) pixels at silhouettes and overlaps; some may hold nothing.
+        edge_depth: (E,) metres at the pixel's centre, infinite where it sees nothing.
+        slot, shared, offset, samples: (M,), (M,), (2, M), (M,) index into edge_pixels, triangle, centre of the samples that it won
+            there relative to the pixel's centre, and their number of 16.
+    """
+
+    triangles: Triangles
+    pixel: Tensor
+    triangle: Tensor
+    edge_pixels: Tensor
+    edge_depth: Tensor
+    slot: Tensor
+    shared: Tensor
+    offset: Tensor
+    samples: Tensor
+
+    def interior_parts(self):
+        """Yields (pixels, Fragments) a piece at a time."""
+        for pixel, triangle in zip(*(values.split(at_once(values.device) // 2) for values in (self.pixel, self.triangle))):
+            yield pixel, self.triangles.fragments(triangle, pixel_centres(pixel, self.triangles.shape))
+
+    def shared_parts(self):
+        """Yields (slots, numbers of samples, Fragments) a piece at a time."""
+        everything = (self.slot, self.shared, self.offset, self.samples)
+        for slot, triangle, offset, samples in zip(*(values.split(at_once(self.slot.device) // 2, -1) for values in everything)):
+            xy = pixel_centres(self.edge_pixels.index_select(0, slot), self.triangles.shape) + offset
+            yield slot, samples, self.triangles.fragments(triangle, xy)
+
 
 class CutOut(Protocol):
     """Surfaces with holes: which points of them are there."""
@@ -103,7 +139,7 @@ class CutOut(Protocol):
         """(N,) bool: points whose pixel needs the samples of pass two."""
 
 
-def rasterize(screen: Tensor, faces: Tensor, window: Window, focal: float, double_sided=None, cutout: CutOut | None = None) -> Fragments:
+def rasterize(screen: Tensor, faces: Tensor, window: Window, focal: float, double_sided=None, cutout: CutOut | None = None) -> Visible:
     """Finds what is seen of some meshes that share their faces.
 
     Args:
@@ -118,20 +154,13 @@ def rasterize(screen: Tensor, faces: Tensor, window: Window, focal: float, doubl
 
     triangles = _front_triangles(screen, faces, window, double_sided)
     keys, soft = _scan(triangles, cutout)
-    edge = find_edges((keys >> 32).int().view(torch.float32).view(triangles.shape), focal).view(-1)
+    edge = find_edges(_inverse_depth(keys).view(triangles.shape), focal).view(-1)
     if soft is not None:
         edge |= soft
     inner, edge_pixels = ((keys > 0) & ~edge).nonzero()[:, 0], edge.nonzero()[:, 0]
-    slot, sampled, offsets, samples = sample_edges(triangles, edge, edge_pixels, cutout)
-    pixel = torch.cat([inner, edge_pixels.index_select(0, slot)])
-    triangle = torch.cat([keys.index_select(0, inner) & _NUMBER, sampled])
-    xy = pixel_centres(pixel, triangles.shape)
-    xy[:, len(inner) :] += offsets
-    bary, depth, stretch = triangles.at(triangle, xy)
-    at_centre = (keys.index_select(0, pixel[len(inner) :]) >> 32).int().view(torch.float32)
-    depth[len(inner) :] = torch.where(at_centre > 0, 1 / at_centre, depth[len(inner) :])
-    row, face = triangles.row.index_select(0, triangle), triangles.face.index_select(0, triangle)
-    return Fragments(pixel, row, face, bary, xy, depth, stretch, len(inner), slot, samples, edge_pixels)
+    edge_depth = 1 / _inverse_depth(keys.index_select(0, edge_pixels))
+    slot, shared, offset, samples = sample_edges(triangles, edge, edge_pixels, cutout)
+    return Visible(triangles, inner, keys.index_select(0, inner) & _NUMBER, edge_pixels, edge_depth, slot, shared, offset, samples)
 
 
 def pixel_centres(pixel: Tensor, shape) -> Tensor:
@@ -146,8 +175,13 @@ def make_keys(inverse_depth: Tensor, triangle: Tensor) -> Tensor:
     return (inverse_depth.view(torch.int32).long() << 32) | triangle
 
 
-def chunks(counts: Tensor, limit=CHUNK):
+def _inverse_depth(keys):
+    return (keys >> 32).int().view(torch.float32)
+
+
+def chunks(counts: Tensor, limit=None):
     """Cuts a list of counts into consecutive (begin, end) whose sums stay below the limit, as far as single counts allow."""
+    limit = limit or at_once(counts.device)
     ends = counts.cumsum(0)
     begin, done, total = 0, 0, int(ends[-1]) if len(ends) else 0
     while done < total:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import torch
 
 from ..types import Camera, Mesh, Render
@@ -46,11 +48,12 @@ class TorchEngine:
         surface = Surface(self._mipmaps, mesh)
         sides, holes = surface.flags(lambda material: material.double_sided), surface.holes()
         seen = rasterize(screen, mesh.faces, window, float(camera.fx.max()), sides, holes)
-        color = self._light(surface, normals, seen, camera, window, sides is not None)
-        _fill(target, window, seen, color)
+        light = partial(self._light, surface, normals, camera, window, sides is not None)
+        _fill_interior(target, window, seen, light)
+        _fill_edges(target, window, seen, light)
 
-    def _light(self, surface, normals, seen, camera, window, double_sided):
-        """Linear RGB (3, N) of the fragments."""
+    def _light(self, surface, normals, camera, window, double_sided, seen):
+        """Linear RGB (3, N) of fragments."""
         corner = surface.corners(seen.face)
         if len(camera) > 1:
             corner = corner + seen.row * normals.shape[1]
@@ -88,22 +91,30 @@ def _toward_camera(seen, camera, window):
     return unit(torch.stack([x, y, torch.full_like(x, -1.0)]))
 
 
-def _fill(target, window, seen, color):
-    """Writes straight sRGB, alpha and depth of interior fragments and shared edge pixels into the target."""
+def _fill_interior(target, window, seen, light):
+    """Writes sRGB, alpha and depth of the pixels that show one triangle."""
     rgb, alpha, depth = target.rgb.view(-1, 3), target.alpha.view(-1), target.depth.view(-1)
-    whole = _in_picture(seen.pixel[: seen.interior], window, target.alpha.shape)
-    rgb.index_copy_(0, whole, linear_to_srgb(color[:, : seen.interior]).T.contiguous())
-    alpha.index_fill_(0, whole, 1.0)
-    depth.index_copy_(0, whole, seen.depth[: seen.interior])
-    shares = color.new_zeros(4, len(seen.edge_pixels))
-    for sums, values in zip(shares, (*(color[:, seen.interior :] * seen.samples), seen.samples)):
-        sums.index_add_(0, seen.slot, values)
-    nearest = torch.full_like(shares[0], torch.inf).scatter_reduce_(0, seen.slot, seen.depth[seen.interior :], "amin")
+    for pixel, fragments in seen.interior_parts():
+        place = _in_picture(pixel, window, target.alpha.shape)
+        rgb.index_copy_(0, place, linear_to_srgb(light(fragments)).T.contiguous())
+        alpha.index_fill_(0, place, 1.0)
+        depth.index_copy_(0, place, fragments.depth)
+
+
+def _fill_edges(target, window, seen, light):
+    """Writes straight sRGB, alpha and depth of the pixels that several triangles share; light is averaged, not sRGB."""
+    shares = target.rgb.new_zeros(4, len(seen.edge_pixels))
+    nearest = torch.full_like(shares[0], torch.inf)
+    for slot, samples, fragments in seen.shared_parts():
+        for sums, values in zip(shares, (*(light(fragments) * samples), samples)):
+            sums.index_add_(0, slot, values)
+        nearest.scatter_reduce_(0, slot, fragments.depth, "amin")
+    depth = torch.where(seen.edge_depth.isinf(), nearest, seen.edge_depth)
     hit = (shares[3] > 0).nonzero()[:, 0]
     shares, place = shares.index_select(1, hit), _in_picture(seen.edge_pixels.index_select(0, hit), window, target.alpha.shape)
-    rgb.index_copy_(0, place, linear_to_srgb(shares[:3] / shares[3]).T.contiguous())
-    alpha.index_copy_(0, place, shares[3] / SAMPLES)
-    depth.index_copy_(0, place, nearest.index_select(0, hit))
+    target.rgb.view(-1, 3).index_copy_(0, place, linear_to_srgb(shares[:3] / shares[3]).T.contiguous())
+    target.alpha.view(-1).index_copy_(0, place, shares[3] / SAMPLES)
+    target.depth.view(-1).index_copy_(0, place, depth.index_select(0, hit))
 
 
 def _in_picture(pixel, window, shape):

@@ -7,7 +7,7 @@ import torch
 
 from contrapposto.models.render import edge_samples, rasterize
 from contrapposto.models.render.edge_samples import SAMPLES, find_edges, sample_offsets
-from contrapposto.models.render.rasterize import Window, chunks, expand
+from contrapposto.models.render.rasterize import Window, chunks, expand, pixel_centres
 from contrapposto.models.render.rasterize import rasterize as fast
 
 FOCAL = 60.0
@@ -59,42 +59,45 @@ def centres(size):
 
 
 def keys_of(points, faces, size=48, **options):
-    """Fragments of a full window, and dense (size * size,) face and depth at the centres of interior pixels."""
+    """What is seen in a full window, and (size * size,) the face seen at each interior pixel, -1 elsewhere."""
     seen = fast(to_screen(points, size), faces, Window(0, 0, size, size), FOCAL, **options)
     face = torch.full((len(points) * size * size,), -1)
-    face[seen.pixel[: seen.interior]] = seen.face[: seen.interior]
+    face[seen.pixel] = seen.triangles.face[seen.triangle]
     return seen, face
 
 
+def interior(seen):
+    """The Fragments of all interior pixels."""
+    return seen.triangles.fragments(seen.triangle, pixel_centres(seen.pixel, seen.triangles.shape))
+
+
 @pytest.mark.parametrize("two_sided", [False, True])
-def test_centres_agree_with_ray_casting(two_sided, monkeypatch):
-    monkeypatch.setattr(rasterize, "chunks", chunks)
-    monkeypatch.setattr(edge_samples, "_BEND", 1e9)  # no surface bends that much: only silhouettes are edges, the rest is pass one
+def test_centres_agree_with_ray_casting(two_sided):
     points, faces = soup()
     flags = torch.ones(len(faces), dtype=torch.bool) if two_sided else None
     seen, face = keys_of(points, faces, double_sided=flags)
-    inner = seen.pixel[: seen.interior]
+    inner, fragments = seen.pixel, interior(seen)
     assert len(inner) > 300
     places = centres(48)
     true_face, true_depth, true_bary = cast(points[0], faces, places, two_sided=two_sided)
     agree = (true_face == face)[inner]
     assert agree.float().mean() > 0.998  # ties on edges may fall either way
     same = inner[agree]
-    assert torch.allclose(seen.depth[: seen.interior][agree].double(), true_depth[same], rtol=1e-4)
-    assert torch.allclose(seen.bary[:, : seen.interior].T[agree].double(), true_bary[same], atol=2e-3)
+    assert torch.allclose(fragments.depth[agree].double(), true_depth[same], rtol=1e-4)
+    assert torch.allclose(fragments.bary.T[agree].double(), true_bary[same], atol=2e-3)
 
 
 def test_samples_of_edge_pixels_agree_with_ray_casting():
     points, faces = soup(40)
     seen, _ = keys_of(points, faces)
-    edge = seen.pixel[seen.interior :]
+    edge = seen.edge_pixels[seen.slot]
     pixels = edge.unique()
     assert len(pixels) > 200
     places = (centres(48)[pixels][:, None] + sample_offsets().T).reshape(-1, 2)
     true_face = cast(points[0], faces, places)[0].view(-1, SAMPLES)
     expected = torch.nn.functional.one_hot(true_face + 1, len(faces) + 1).sum(1)[:, 1:]
     ours = torch.zeros(48 * 48, len(faces))
-    ours[edge, seen.face[seen.interior :]] = seen.samples
+    ours[edge, seen.triangles.face[seen.shared]] = seen.samples
     wrong = (ours[pixels] - expected).abs().sum() / 2
     assert wrong <= 0.001 * expected.sum()
 
@@ -107,8 +110,8 @@ def test_every_silhouette_pixel_is_found():
     faces = torch.stack([torch.zeros(32, dtype=torch.int64), (torch.arange(32) + 1) % 32 + 1, torch.arange(32) + 1], 1)
     seen, _ = keys_of(points, faces)
     share = torch.zeros(48 * 48)
-    share[seen.pixel[: seen.interior]] = SAMPLES
-    share.index_add_(0, seen.pixel[seen.interior :], seen.samples)
+    share[seen.pixel] = SAMPLES
+    share.index_add_(0, seen.edge_pixels[seen.slot], seen.samples)
     true = cast(points[0], faces, (centres(48)[:, None] + sample_offsets().T).reshape(-1, 2))[0].view(-1, SAMPLES)
     assert ((true >= 0).sum(1) - share).abs().max() <= 1
     assert len(share.unique()) == SAMPLES + 1
@@ -127,28 +130,33 @@ def test_shared_edges_leave_no_gap_and_no_overlap(monkeypatch):
     assert torch.bincount(counted[0], minlength=48 * 48).eq(1).all()
 
 
+def flat(seen, row=0):
+    """Everything seen in one row, in an order that does not depend on how it was found."""
+    size = 48 * 48
+    mine, ours = seen.pixel // size == row, seen.edge_pixels[seen.slot] // size == row
+    shared = torch.stack([seen.edge_pixels[seen.slot] % size, seen.triangles.face[seen.shared], seen.samples.long()])[:, ours]
+    shared = shared[:, (shared[0] * 1000 + shared[1]).argsort()]
+    return torch.cat([torch.stack([seen.pixel % size, seen.triangles.face[seen.triangle], seen.pixel * 0 + 16])[:, mine], shared], 1)
+
+
 def test_rows_do_not_influence_one_another():
     first, second = soup(30)[0], soup(30)[0]
     faces = soup(30)[1]
     both, _ = keys_of(torch.cat([first, second]), faces)
     for row, points in enumerate((first, second)):
-        alone, _ = keys_of(points, faces)
-        mine = both.row == row
-        for name in ("face", "depth", "samples"):
-            ours = getattr(both, name)[mine[both.interior :] if name == "samples" else mine]
-            assert torch.equal(ours.sort()[0], getattr(alone, name).sort()[0])
+        assert torch.equal(flat(both, row), flat(keys_of(points, faces)[0]))
 
 
-def test_chunks_do_not_change_the_picture(monkeypatch):
+def test_pieces_of_any_size_give_the_same_picture(monkeypatch):
     points, faces = soup(50)
     whole, _ = keys_of(points, faces)
-    small = lambda counts, limit=0: chunks(counts, 40)
-    monkeypatch.setattr(rasterize, "chunks", small)
-    monkeypatch.setattr(edge_samples, "chunks", small)
+    monkeypatch.setattr(rasterize, "at_once", lambda device: 40)
+    monkeypatch.setattr(edge_samples, "at_once", lambda device: 40)
     cut, _ = keys_of(points, faces)
-    order, cut_order = ((f.pixel[f.interior :] * 1000 + f.face[f.interior :]).argsort() for f in (whole, cut))
-    assert torch.equal(whole.pixel[: whole.interior], cut.pixel[: cut.interior])
-    assert torch.equal(whole.samples[order], cut.samples[cut_order])
+    assert torch.equal(flat(whole), flat(cut))
+    parts = [fragments.depth for _, fragments in cut.interior_parts()]
+    assert len(parts) > 5 and torch.equal(torch.cat(parts), interior(whole).depth)
+    assert torch.equal(torch.cat([samples for _, samples, _ in cut.shared_parts()]), cut.samples)
 
 
 def test_chunks_and_expand():
@@ -177,4 +185,4 @@ def test_a_steep_plane_has_no_edges_and_a_step_has():
 def test_nothing_in_the_window():
     points, faces = soup(5)
     seen = fast(to_screen(points) + torch.tensor([500.0, 0, 0])[:, None, None], faces, Window(0, 0, 48, 48), FOCAL)
-    assert len(seen.pixel) == 0
+    assert len(seen.pixel) == len(seen.slot) == 0
