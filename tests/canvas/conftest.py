@@ -11,17 +11,19 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "host"))
 
 import comfy_host
 
-ARTEFACTS = comfy_host.PACK / "tests" / "artefacts"
 LAUNCH = (
     "--no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking "
     "--disable-component-update --disable-sync"
 )
+LOAD_SECONDS = 180  # on a busy machine; 5 to 6 on a quiet one
 
 
 @pytest.fixture(scope="session", params=comfy_host.find_hosts() or [None], ids=lambda host: host and host.version)
 def server(request):
     """A running ComfyUI, shared with the tests in tests/host."""
-    return comfy_host.serve(request.param) if request.param else pytest.skip(comfy_host.NO_HOST)
+    if reason := comfy_host.usable(request.param):
+        pytest.skip(reason)
+    return comfy_host.serve(request.param)
 
 
 @pytest.fixture(scope="session")
@@ -44,9 +46,10 @@ def page(browser, server):
     context = browser.new_context(viewport={"width": 1920, "height": 1080})
     page = context.new_page()
     page.route("**/*", lambda route: route.continue_() if route.request.url.startswith(server.url) else route.abort())
-    page.goto(server.url)
+    page.goto(server.url, timeout=LOAD_SECONDS * 1000)
     page.wait_for_function(
-        "() => !!(window.app?.graph && window.LiteGraph?.registered_node_types?.ContrappostoTextToPose)", timeout=60_000
+        "() => !!(window.app?.graph && window.LiteGraph?.registered_node_types?.ContrappostoTextToPose)",
+        timeout=LOAD_SECONDS * 1000,
     )
     page.wait_for_timeout(1000)  # a first run opens the template browser a moment later
     page.keyboard.press("Escape")

@@ -55,6 +55,14 @@ class ComfyHost:
     def version(self):
         return (self.root / "comfyui_version.py").read_text().split('"')[1]
 
+    def lacks(self):
+        """Returns the packages of our requirements.txt that this host has not got."""
+        modules = {"opencv-python": "cv2", "Pillow": "PIL"}
+        wanted = {modules.get(name, name): name for name in (PACK / "requirements.txt").read_text().split()}
+        probe = "import importlib.util as u, sys; print(*(n for n in sys.argv[1:] if u.find_spec(n) is None))"
+        found = subprocess.run([self.python, "-c", probe, *wanted], capture_output=True, text=True, check=True)
+        return [wanted[module] for module in found.stdout.split()]
+
     def environment(self):
         """Returns the variables of a process of this host: offline, patient threads, nothing of our own Python."""
         own = {
@@ -244,6 +252,16 @@ class ComfyServer:
 
         data = self.get("/view", **{key: image[key] for key in ("filename", "subfolder", "type")})
         return np.asarray(Image.open(io.BytesIO(data)))
+
+
+@cache
+def usable(host: ComfyHost | None):
+    """Returns None when tests can run in this host, else the reason why not."""
+    if host is None:
+        return NO_HOST
+    if missing := host.lacks():
+        return f"{host.root} lacks {', '.join(missing)}: run {host.python} -m pip install -r requirements.txt"
+    return None
 
 
 @cache

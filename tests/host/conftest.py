@@ -13,7 +13,9 @@ import comfy_host
 @pytest.fixture(scope="session", params=comfy_host.find_hosts() or [None], ids=lambda host: host and host.version)
 def host(request):
     """An installation of ComfyUI."""
-    return request.param or pytest.skip(comfy_host.NO_HOST)
+    if reason := comfy_host.usable(request.param):
+        pytest.skip(reason)
+    return request.param
 
 
 @pytest.fixture(scope="session")
