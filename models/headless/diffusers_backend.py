@@ -1,0 +1,139 @@
+"""Stable Diffusion through diffusers: the image model of the command line and of training. Nothing of diffusers is imported before use."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+from torch import Tensor
+from torch.nn.functional import interpolate
+
+from ..checks import InputError, check_range
+
+FILES = ("unet", "vae", "text_encoder", "tokenizer", "scheduler")
+
+
+class DiffusersModel:
+    """``ports.ImageDiffusion`` over the parts of a Stable Diffusion pipeline.
+
+    Args:
+        unet: UNet2DConditionModel with 4, 9 or 13 input channels, epsilon prediction.
+        vae: AutoencoderKL or AutoencoderTiny; its config's ``scaling_factor`` is used.
+        scheduler: a diffusers scheduler; the deterministic DDIM gives the same picture for the same seed on every machine.
+        text_encoder: list of B sentences -> (B, 77, D) states.
+    """
+
+    def __init__(self, unet, vae, scheduler, text_encoder):
+        self.unet, self.vae, self.scheduler, self.encode_text = unet.eval(), vae.eval(), scheduler, text_encoder
+
+    @property
+    def input_channels(self):
+        return self.unet.config.in_channels
+
+    @property
+    def device(self):
+        return next(self.unet.parameters()).device
+
+    @torch.no_grad()
+    def encode(self, images: Tensor) -> Tensor:
+        """(B, H, W, 3) pictures 0..1 -> (B, C, h, w) latents: the mean, not a sample."""
+        encoded = self.vae.encode(images.to(self.device, self.vae.dtype).permute(0, 3, 1, 2) * 2 - 1)
+        return (encoded.latents if hasattr(encoded, "latents") else encoded.latent_dist.mode()).float()
+
+    @torch.no_grad()
+    def decode(self, latents: Tensor) -> Tensor:
+        """(B, C, h, w) latents -> (B, H, W, 3) pictures 0..1."""
+        pictures = self.vae.decode(latents.to(self.vae.dtype)).sample.float()
+        return (pictures.permute(0, 2, 3, 1) / 2 + 0.5).clamp(0, 1)
+
+    def scale(self, latents: Tensor) -> Tensor:
+        return latents * self.vae.config.scaling_factor
+
+    @torch.no_grad()
+    def predict_noise(self, noisy: Tensor, timestep, states: Tensor, beside: Tensor | None = None) -> Tensor:
+        """One pass: scaled noisy latents (B, C, h, w), text states (B, T, D), channels beside them -> epsilon."""
+        given = noisy if beside is None else torch.cat([noisy, beside.to(noisy)], 1)
+        return self.unet(given, timestep, encoder_hidden_states=states.to(noisy)).sample
+
+    @torch.no_grad()
+    def sample(self, positive, negative, latents, change_mask=None, beside=None, seed=0, steps=25, guidance=7.5, on_step=None) -> Tensor:
+        """Paints latents from noise where ``change_mask`` is 1 and keeps them where it is 0.
+
+        Args:
+            positive, negative: (B, T, D) text states of one length.
+            latents: (B, C, h, w) what is there.
+            change_mask: (B, h, w), None paints everything.
+            beside: (B, E, h, w) channels for an inpainting or personalized network.
+            seed, steps, guidance: of the sampler; guidance 1 runs the positive text alone.
+            on_step: called with (done, total).
+
+        Raises:
+            InputError: steps or guidance out of range.
+        """
+        check_range("steps", steps, 1, 1000)
+        check_range("guidance", guidance, 1.0, 100.0)
+        known = self.scale(latents.to(self.device))
+        noise = torch.randn(known.shape, generator=torch.Generator().manual_seed(seed)).to(known)
+        keep = None if change_mask is None else 1 - change_mask[:, None].to(known)
+        self.scheduler.set_timesteps(steps)
+        x, times = noise * self.scheduler.init_noise_sigma, self.scheduler.timesteps.to(self.device)
+        for i, time in enumerate(times):
+            eps = self._guided(self.scheduler.scale_model_input(x, time), time, positive, negative, beside, guidance)
+            x = self.scheduler.step(eps, time, x).prev_sample
+            if keep is not None:
+                last = i + 1 == len(times)
+                x = torch.lerp(x, known if last else self.scheduler.add_noise(known, noise, times[i + 1 : i + 2]), keep)
+            if on_step:
+                on_step(i + 1, len(times))
+        return x / self.vae.config.scaling_factor
+
+    def _guided(self, x, time, positive, negative, beside, guidance):
+        """Classifier-free guidance, both texts in one pass."""
+        if guidance == 1:
+            return self.predict_noise(x, time, positive, beside)
+        twice = None if beside is None else torch.cat([beside, beside])
+        wanted, unwanted = self.predict_noise(torch.cat([x, x]), time, torch.cat([positive, negative]), twice).chunk(2)
+        return unwanted + guidance * (wanted - unwanted)
+
+
+def load_diffusers_model(folder, device="cpu", dtype=torch.float32) -> DiffusersModel:
+    """Loads a Stable Diffusion 1.5-like model from a folder in diffusers' layout; nothing is downloaded.
+
+    Raises:
+        InputError: the folder lacks a part, cannot be read, or transformers is not installed.
+    """
+    folder = Path(folder)
+    missing = [name for name in FILES if not (folder / name).is_dir()]
+    if missing:
+        raise InputError("image model", folder, f"has no {', '.join(missing)}",
+                         f"Give a folder in diffusers' layout, with {', '.join(FILES)}.")
+    try:
+        from diffusers import AutoencoderKL, DDIMScheduler, UNet2DConditionModel
+
+        unet = UNet2DConditionModel.from_pretrained(folder / "unet", torch_dtype=dtype, local_files_only=True)
+        vae = AutoencoderKL.from_pretrained(folder / "vae", torch_dtype=dtype, local_files_only=True)
+        scheduler = DDIMScheduler.from_pretrained(folder / "scheduler", local_files_only=True)
+        texts = clip_text_encoder(folder, device, dtype)
+    except (OSError, ValueError, KeyError, ImportError) as error:
+        remedy = "Check the folder, and that diffusers and transformers are installed."
+        raise InputError("image model", folder, f"cannot be loaded ({error})", remedy) from None
+    return DiffusersModel(unet.to(device), vae.to(device), scheduler, texts)
+
+
+def clip_text_encoder(folder, device, dtype=torch.float32):
+    """Returns sentences -> (B, 77, D) states of the last layer of the folder's CLIP, as Stable Diffusion 1.5 was trained."""
+    from transformers import CLIPTextModel, CLIPTokenizer
+
+    tokenizer = CLIPTokenizer.from_pretrained(folder / "tokenizer", local_files_only=True)
+    network = CLIPTextModel.from_pretrained(folder / "text_encoder", torch_dtype=dtype, local_files_only=True).to(device).eval()
+
+    @torch.no_grad()
+    def encode(texts):
+        tokens = tokenizer(texts, padding="max_length", max_length=77, truncation=True, return_tensors="pt").input_ids
+        return network(tokens.to(device))[0].float()
+    return encode
+
+
+def shrink_mask(change_mask: Tensor, size) -> Tensor:
+    """The change mask (B, H, W) on the latent grid; its cells are constant, so nothing is lost."""
+    return interpolate(change_mask[:, None], tuple(size), mode="nearest")[:, 0]

@@ -1,0 +1,138 @@
+"""Personalization on random-weight models inside a real ComfyUI, held against the same networks in diffusers."""
+
+import json
+import subprocess
+from pathlib import Path
+
+import comfy_host
+import pytest
+import tiny_models
+import torch
+
+SIZE = 96
+PROBE = Path(__file__).parent / "personalization_probe.py"
+
+
+def inputs():
+    """A round avatar with a soft outline, its gray body, and two texts."""
+    generator = torch.Generator().manual_seed(1)
+    y, x = torch.meshgrid(torch.arange(SIZE), torch.arange(SIZE), indexing="ij")
+    alpha = (30.5 - ((x - 50.0) ** 2 + (y - 44.0) ** 2).sqrt()).clamp(0, 1)[None]
+    made = {"alpha": alpha, "avatar": torch.rand(1, SIZE, SIZE, 3, generator=generator), "gray": torch.full((1, SIZE, SIZE, 3), 0.4)}
+    return made | {name: torch.randn(1, 77, tiny_models.TEXT_WIDTH, generator=generator) for name in ("positive", "negative")}
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory):
+    """Every file that the probe reads: four base UNets, a personalized one, its patch, a VAE."""
+    from safetensors.torch import save_file
+
+    from contrapposto.models.personalization.patch import UNET, PersonalizationPatch, save_patch
+    from contrapposto.models.personalization.unet import RateToken, widen_conv_in
+
+    folder = tmp_path_factory.mktemp("personalization")
+    base = tiny_models.ldm_unet(tiny_models.diffusers_unet(4))
+    conv = "input_blocks.0.0.weight"
+    query = "input_blocks.1.1.transformer_blocks.0.attn1.to_q"
+    up, down = torch.randn(320, 4) * 0.1, torch.randn(4, 320) * 0.1
+    trained = widen_conv_in(base[conv]) + torch.randn(320, 13, 3, 3) * 0.02
+    token = RateToken()
+    low_rank = {f"{UNET}{query}.lora_up.weight": up, f"{UNET}{query}.lora_down.weight": down}
+    save_patch(folder / "patch.safetensors", PersonalizationPatch(trained, base[conv], token, low_rank, {"base": "tiny"}))
+    save_patch(folder / "other_patch.safetensors", PersonalizationPatch(-trained, -base[conv], token, low_rank, {"base": "other"}))
+    save_file(base, folder / "base4.safetensors")
+    save_file(base | {conv: torch.cat([base[conv], torch.randn(320, 5, 3, 3) * 0.05], 1)}, folder / "base9.safetensors")
+    save_file(base | {conv: torch.cat([base[conv], torch.randn(320, 1, 3, 3) * 0.05], 1)}, folder / "base5.safetensors")
+    save_file(base | {conv: torch.randn(320, 4, 3, 3) * 0.1}, folder / "other4.safetensors")
+    personalized = base | {conv: trained, f"{query}.weight": base[f"{query}.weight"] + up @ down}
+    save_file({name: weight.contiguous() for name, weight in personalized.items()}, folder / "pas13.safetensors")
+    save_file(tiny_models.taesd(), folder / "vae.safetensors")
+    save_file(inputs(), folder / "inputs.safetensors")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def report(host, files, tmp_path_factory):
+    """What the probe says."""
+    pack = tmp_path_factory.mktemp("custom_nodes") / comfy_host.PACK_FOLDER
+    pack.symlink_to(comfy_host.PACK, target_is_directory=True)
+    done = subprocess.run([host.python, PROBE, host.root, pack, files], capture_output=True, text=True, env=host.environment(), timeout=600)
+    assert done.returncode == 0, done.stderr[-3000:]
+    return json.loads(next(line for line in done.stdout.splitlines() if line.startswith("{")))
+
+
+def test_same_network_same_inputs_as_in_diffusers(report, files):
+    """From the renders on, the command line's way gives what ComfyUI's network was given, and the same epsilon."""
+    from diffusers import AutoencoderTiny
+    from safetensors.torch import load_file
+
+    from contrapposto.models.headless.diffusers_backend import DiffusersModel
+    from contrapposto.models.headless.personalized_scene import channels_for, text_states
+    from contrapposto.models.personalization.conditioning import encode_avatar
+    from contrapposto.models.personalization.patch import load_patch
+    from contrapposto.models.types import Camera, Render
+
+    given, seen, weights = (load_file(files / f"{name}.safetensors") for name in ("inputs", "captured", "pas13"))
+    unet = tiny_models.diffusers_unet(13)
+    names = tiny_models.ldm_names(unet)
+    unet.load_state_dict({name: weights[names[name]] for name in names})
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        vae = AutoencoderTiny(scaling_factor=0.18215)
+    model = DiffusersModel(unet, vae, None, lambda texts: torch.cat([given[text] for text in texts]))
+    ones = torch.ones(1)
+    camera = Camera(ones, ones, ones, ones, torch.eye(3)[None], torch.zeros(1, 3), SIZE, SIZE)
+    avatar, gray = (Render(given[name], given["alpha"], given["alpha"], camera) for name in ("avatar", "gray"))
+
+    beside = channels_for(model, encode_avatar(avatar, gray, model.encode, 0.5))
+    states = text_states(model, ["positive", "negative"], 0.5, load_patch(files / "patch.safetensors").rate_token)
+    x, context = seen["x"], seen["context"]
+    order = [0, 1] if torch.allclose(context[:1], states[:1], atol=1e-4) else [1, 0]
+    assert torch.allclose(context, states[order], atol=1e-4)
+    assert torch.allclose(x[:, 4:], beside.expand(2, -1, -1, -1), atol=1e-4)
+
+    eps = model.predict_noise(x[:, :4], seen["times"], states[order], beside.expand(2, -1, -1, -1))
+    assert (eps - seen["out"]).abs().max() / seen["out"].abs().max() < 1e-3
+
+
+def test_thirteen_channels_in_one_pass_per_step(report):
+    assert report["x"] == [2, 13, 12, 12] and report["calls"] == 2
+
+
+def test_patch_over_its_base_is_the_full_checkpoint(report):
+    assert report["patched_channels"] == 13 and report["patch_to_full"] < 1e-3
+
+
+def test_strength(report):
+    assert report["zero_is_base"] and report["half_differs"] > 1e-3
+
+
+def test_the_loaded_model_is_never_changed(report):
+    assert report["base_untouched"] and report["base_untouched_at_the_end"]
+
+
+def test_texts_of_different_length_share_a_pass(report):
+    assert report["long_text"] == {"calls": 2, "rows": 2, "tokens": 156}
+
+
+def test_an_inpainting_model_reads_mask_and_avatar(report):
+    assert report["inpaint"] == {"channels": 9, "finite": True, "mask": True, "avatar": True}
+
+
+def test_any_model_keeps_the_avatars_cells(report):
+    assert report["kept"]["cells"] > 50 and report["kept"]["exact"]
+
+
+def test_works_with_loras_controlnets_batches_and_areas(report):
+    assert report["lora"] == {"order": True, "acts": True}
+    assert report["control"] == {"acts": True, "tokens": 77, "finite": True}
+    assert report["batch"] == [3, 4, 12, 12] and report["area"]
+
+
+@pytest.mark.parametrize("mistake, said", [
+    ("other base", "was made for another base model"), ("other personalized", "is another personalized model"),
+    ("no token", "has no rate token"), ("five channels", "with 5 input channels"), ("other vae", "16 latent channels"),
+    ("narrow text", "1024 wide"), ("not personalized", "does not hold the avatar"),
+])
+def test_mistakes_are_named(report, mistake, said):
+    assert said in report["says"][mistake]
