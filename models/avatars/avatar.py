@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, fields, replace
+from functools import cached_property, partial
 from pathlib import Path
 
 import numpy as np
@@ -16,8 +17,7 @@ from ..types import Material
 from .gltf import read_gltf
 from .gltf_file import NAME
 from .rig import Rig, build_rig
-
-CONTACT_DIRECTIONS = 26
+from .skinning import SPARSE_DEVICES, skin_dense, skin_sparse, weighted_points
 
 
 @dataclass(frozen=True, eq=False)
@@ -63,8 +63,18 @@ class Avatar:
         """Rest height in the file's units."""
         return float(self.rest[:, 1].max() - self.rest[:, 1].min())
 
+    @cached_property
+    def skinners(self):
+        """Two functions from slot maps to skinned positions and to skinned normals (of any length), prepared once."""
+        positions = torch.nn.functional.pad(self.vertices, (0, 1), value=1.0)
+        if self.device.type not in SPARSE_DEVICES:
+            return tuple(partial(skin_dense, self.weights, points) for points in (positions, self.normals))
+        return tuple(partial(skin_sparse, weighted_points(self.weights, points)) for points in (positions, self.normals))
+
     def to(self, device):
-        """Returns the avatar with every tensor on ``device``."""
+        """Returns the avatar with every tensor on ``device``; itself, with all that it has prepared, if it is there already."""
+        if torch.device(device) == self.device:
+            return self
         moved = {f.name: getattr(self, f.name).to(device) for f in fields(self) if isinstance(getattr(self, f.name), Tensor)}
         return replace(self, **moved)
 
@@ -157,7 +167,7 @@ def contact_vertices(rest, weights):
     steps = torch.tensor([-1.0, 0.0, 1.0], device=rest.device)
     directions = torch.cartesian_prod(steps, steps, steps)
     directions = torch.nn.functional.normalize(directions[directions.abs().sum(1) > 0], dim=1)
-    reach, owner = rest @ directions.T, weights.argmax(1)
+    reach, owner = rest @ directions.T, weights.T.contiguous().argmax(0)
     chosen = []
     for bone in owner.unique():
         mine = (owner == bone).nonzero()[:, 0]

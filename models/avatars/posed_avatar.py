@@ -10,6 +10,7 @@ from torch import Tensor
 from ..bodies.joints import OPENPOSE18_NAMES
 from ..types import Mesh
 from .avatar import Avatar
+from .skinning import slot_maps
 
 ROWS_AT_ONCE = 16
 
@@ -48,11 +49,12 @@ class PosedAvatar:
         T_driver, avatar = self.T_driver[rows], self.avatar
         vertices = T_driver.new_empty(len(T_driver), len(avatar.vertices), 3)
         normals = torch.empty_like(vertices)
+        skin_points, skin_normals = avatar.skinners
         for start in range(0, len(T_driver), ROWS_AT_ONCE):
             chunk = slice(start, start + ROWS_AT_ONCE)
-            blended = blend_slots(avatar, T_driver[chunk], avatar.weights)
-            vertices[chunk] = _apply(blended, avatar.vertices, 1.0)
-            normals[chunk] = torch.nn.functional.normalize(_apply(blended, avatar.normals, 0.0), dim=-1)
+            maps = slot_maps(T_driver[chunk], avatar.slot_driver, avatar.T_rest_slot)
+            vertices[chunk] = skin_points(maps)
+            normals[chunk] = torch.nn.functional.normalize(skin_normals(maps[..., :3]), dim=-1)
         return Mesh(vertices, avatar.faces, normals, avatar.uv, avatar.colors, avatar.materials, avatar.face_material)
 
     def keypoints_3d(self) -> Tensor:
@@ -65,34 +67,6 @@ class PosedAvatar:
             points |= {name: head[:, :, :3] @ point + head[:, :, 3] for name, point in face.items()}
         missing = self.joints.new_full((len(self), 3), float("nan"))
         return torch.stack([points.get(name, missing) for name in OPENPOSE18_NAMES], 1)
-
-
-def blend_slots(avatar: Avatar, T_driver: Tensor, weights: Tensor) -> Tensor:
-    """(B, 3, 4, V) blended maps from the vertices' own space to the world, vertices last, where memory is read in order.
-
-    Args:
-        avatar: the character.
-        T_driver: (B, D, 3, 4) posed drivers.
-        weights: (V, S) of the wanted vertices.
-    """
-    maps = T_driver[:, avatar.slot_driver, :, :3] @ avatar.T_rest_slot[:, :3]
-    maps = torch.cat([maps[..., :3], maps[..., 3:] + T_driver[:, avatar.slot_driver, :, 3:]], -1)
-    return maps.permute(0, 2, 3, 1) @ weights.T
-
-
-def transform_points(avatar: Avatar, T_driver: Tensor, ids: Tensor) -> Tensor:
-    """(B, C, 3) the skinned vertices ``ids`` (C,)."""
-    return _apply(blend_slots(avatar, T_driver, avatar.weights[ids]), avatar.vertices[ids], 1.0)
-
-
-def _apply(blended, points, w):
-    """(B, 3, 4, V) maps on (V, 3) points or, with w = 0, directions -> (B, V, 3)."""
-    x, y, z = points.T
-    result = blended[:, :, 0] * x
-    result.addcmul_(blended[:, :, 1], y.expand_as(result)).addcmul_(blended[:, :, 2], z.expand_as(result))
-    if w:
-        result += blended[:, :, 3]
-    return result.transpose(1, 2)
 
 
 def face_points(avatar: Avatar):

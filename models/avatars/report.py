@@ -8,12 +8,15 @@ from torch import Tensor
 from ..bodies.joints import JOINT_NAMES
 from .rig import PARENT_ROLE
 
+LIMBS = ("knee", "ankle", "foot", "elbow", "wrist")
+
 
 def fit_errors(avatar, joints: Tensor, scale: float, posed):
     """Role -> (angle, distance): means over the rows.
 
-    Angle in degrees between the bone that ends at this joint and the body's; distance in metres between the avatar's joint and the
-    body's, both seen from the pelvis, the body scaled to the avatar's leg length.
+    Angle in degrees between the bone that ends at this joint and the body's, for limbs (None for the trunk, whose bones each rig lays
+    out in its own way); distance in metres between the avatar's joint and the body's, both seen from the pelvis, the body scaled to
+    the avatar's leg length.
 
     Args:
         avatar: the character. joints: (B, D, 3) its posed drivers. scale: metres per file unit. posed: the PosedBody.
@@ -29,8 +32,9 @@ def fit_errors(avatar, joints: Tensor, scale: float, posed):
             continue
         mine, other = ours[role] - ours[above], theirs[role] - theirs[above]
         angle = torch.rad2deg(torch.nn.functional.cosine_similarity(mine, other, dim=-1).clamp(-1, 1).acos()).mean()
+        angle = float(angle) if role.split("_")[-1] in LIMBS else None
         distance = ((ours[role] - ours["pelvis"]) - ratio * (theirs[role] - theirs["pelvis"])).norm(dim=-1).mean()
-        errors[role] = (float(angle), float(distance))
+        errors[role] = (angle, float(distance))
     return errors
 
 
@@ -44,6 +48,7 @@ def fit_report(avatar, joints: Tensor, scale: float, posed) -> str:
     if missing:
         lines.append(f"Not in this rig, so they follow their neighbours: {', '.join(missing)}.")
     lines.append(f"Scale {scale:.4g}. Error per joint, mean of {len(joints)} row(s): bone direction in degrees, position in millimetres.")
-    lines += [f"{role:15s} {avatar.rig.names[humanoid[role]]:24.24s} {angle:6.1f} deg {1000 * distance:7.0f} mm"
-              for role, (angle, distance) in errors.items()]
+    for role, (angle, distance) in errors.items():
+        direction = "         -" if angle is None else f"{angle:6.1f} deg"
+        lines.append(f"{role:15s} {avatar.rig.names[humanoid[role]]:24.24s} {direction} {1000 * distance:7.0f} mm")
     return "\n".join(lines)

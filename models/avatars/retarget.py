@@ -19,9 +19,10 @@ from ..bodies.joints import JOINT_NAMES
 from ..rotations import rotvec_to_rotmat, vectors_to_rotmat
 from ..types import BodyPose
 from .avatar import Avatar, contact_vertices
-from .posed_avatar import PosedAvatar, transform_points
+from .posed_avatar import PosedAvatar
 from .report import fit_report
 from .rig import FINGERS, HANDS
+from .skinning import heights, slot_maps
 
 STRAIGHT, BENT = 0.10, 0.30  # sine of the elbow's bend: below the first its hinge is not trusted, above the second fully
 CHILD = {"hip": "knee", "knee": "ankle", "shoulder": "elbow", "elbow": "wrist"}
@@ -43,10 +44,9 @@ def retarget_pose(pose: BodyPose, body: BodyModel, avatar: Avatar, match_height:
     body, avatar = body.to(pose.device), avatar.to(pose.device)
     posed = pose_body(body, pose)
     rest = body.with_shape(None).joints[0]
-    G = _joint_rotations(posed.T_world_joint[:, : len(JOINT_NAMES), :3, :3], pose, body.kind)
+    G = _joint_rotations(posed.T_world_joint[..., :3, :3], pose)
     A = rest_alignment(avatar, rest)
-    roles = list(avatar.rig.humanoid)
-    D = torch.stack([G[role] @ A[role] for role in roles], 1)
+    D = torch.stack([G[role] for role in A], 1) @ torch.stack(list(A.values())).to(pose.device)
     scale = float(body.v_template[:, 1].max() - body.v_template[:, 1].min()) / avatar.height if match_height else 1.0
     joints = scale * _chain_positions(avatar, D)
     steps = scale * _leg_length(avatar) / _body_leg_length(posed.shaped.joints)
@@ -58,9 +58,9 @@ def retarget_pose(pose: BodyPose, body: BodyModel, avatar: Avatar, match_height:
     return PosedAvatar(avatar, T_driver, joints, scale, fit_report(avatar, joints, scale, posed))
 
 
-def _joint_rotations(world: Tensor, pose: BodyPose, kind: str):
+def _joint_rotations(world: Tensor, pose: BodyPose):
     """Role -> (B, 3, 3) world rotation, fingers included; without finger rotations they follow the wrist."""
-    G = dict(zip(JOINT_NAMES[:22], world.unbind(1)))
+    G = dict(zip(JOINT_NAMES[:22], world[:, :22].unbind(1)))
     for i, role in enumerate(HANDS):
         first = role.endswith("1")
         above = G[f"{role.split('_')[0]}_wrist" if first else f"{role[:-1]}{int(role[-1]) - 1}"]
@@ -71,13 +71,15 @@ def _joint_rotations(world: Tensor, pose: BodyPose, kind: str):
 def rest_alignment(avatar: Avatar, rest: Tensor):
     """Role -> (3, 3) rotation ``A`` from the avatar's rest pose to the body's T-pose, both in the body frame.
 
+    Many small steps, so it runs on the CPU and its result lies there. Roles come in the order of ``avatar.rig.humanoid``.
+
     Args:
         avatar: the character.
         rest: (J, 3) rest joints of the body.
     """
-    at = dict(zip(avatar.rig.humanoid, _rest_positions(avatar)))
-    goal = dict(zip(JOINT_NAMES, rest))
-    A = {role: torch.eye(3, device=rest.device) for role in at}
+    at = {role: torch.as_tensor(avatar.rig.position(role), dtype=torch.float32) for role in avatar.rig.humanoid}
+    goal = dict(zip(JOINT_NAMES, rest.cpu()))
+    A = {role: torch.eye(3) for role in at}
     for side in ("left", "right"):
         for part in ("hip", "knee"):
             A[f"{side}_{part}"] = vectors_to_rotmat(_bone(at, side, part), _bone(goal, side, part))
@@ -94,7 +96,7 @@ def _foot(at, goal, side):
     ankle, toes = f"{side}_ankle", f"{side}_foot"
     if toes not in at:
         return {}
-    flat = torch.tensor([1.0, 0.0, 1.0], device=goal[toes].device)
+    flat = torch.tensor([1.0, 0.0, 1.0])
     forward = (at[toes] - at[ankle]) * flat
     if forward.norm() < 0.3 * (at[toes] - at[ankle]).norm():  # a bone that points straight down says nothing about the heading
         return {}
@@ -105,7 +107,7 @@ def _foot(at, goal, side):
 def _arm(at, goal, side):
     """Alignment of upper arm, forearm, hand and fingers of one side. In a T-pose the elbow's hinge is vertical and the palm looks down."""
     sign = 1.0 if side == "left" else -1.0
-    down = goal["pelvis"].new_tensor([0.0, -1.0, 0.0])
+    down = torch.tensor([0.0, -1.0, 0.0])
     upper = _bone(at, side, "shoulder")
     upper_goal, lower_goal = _bone(goal, side, "shoulder"), _bone(goal, side, "elbow")
     if f"{side}_wrist" not in at:
@@ -173,7 +175,7 @@ def _hand(at, goal, side, sign, elbow):
     if normal.norm() < 0.1 * along.norm() * across.norm():
         return None
     toward = goal[f"{side}_hand"] - goal[f"{side}_wrist"] if f"{side}_hand" in goal else elbow @ along
-    return _frame(toward, normal.new_tensor([0.0, -1.0, 0.0])) @ _frame(along, normal).T
+    return _frame(toward, torch.tensor([0.0, -1.0, 0.0])) @ _frame(along, normal).T
 
 
 def _half_twist(elbow, wrist, axis):
@@ -230,9 +232,17 @@ def _body_leg_length(joints):
 
 
 def _lowest_of_body(posed):
-    ids = contact_vertices(posed.model.v_template.contiguous(), posed.model.weights.contiguous())
-    return posed.vertices(ids=ids)[..., 1].amin(1)
+    """(B,) lowest point of the body; pose blend shapes, which move it by millimetres, are left out."""
+    model, betas = posed.model, posed.shaped.betas
+    ids = contact_vertices(model.v_template, model.weights)
+    points = model.v_template[ids][None]
+    if betas is not None:
+        points = points + torch.einsum("bk,cdk->bcd", betas, model.shapedirs[ids][..., : betas.shape[1]])
+    T = posed.T_world_joint[:, :, :3]
+    maps = torch.cat([T[..., :3], T[..., 3:] - T[..., :3] @ posed.shaped.joints[..., None]], -1)
+    return heights(model.weights[ids], points, maps).amin(1)
 
 
 def _lowest_of_avatar(avatar, T_driver):
-    return transform_points(avatar, T_driver, avatar.contacts)[..., 1].amin(1)
+    maps = slot_maps(T_driver, avatar.slot_driver, avatar.T_rest_slot)
+    return heights(avatar.weights[avatar.contacts], avatar.vertices[avatar.contacts][None], maps).amin(1)

@@ -145,6 +145,16 @@ def test_skinning_equals_a_slow_loop(default_avatar, body):
             assert torch.allclose(fast[row, v], total, atol=2e-6)
 
 
+def test_sparse_skinning_equals_dense(default_avatar, body):
+    from contrapposto.models.avatars.skinning import skin_dense, slot_maps
+
+    posed = retarget_pose(random_pose(3), body, default_avatar)
+    maps = slot_maps(posed.T_driver, default_avatar.slot_driver, default_avatar.T_rest_slot)
+    positions = torch.nn.functional.pad(default_avatar.vertices, (0, 1), value=1.0)
+    for skinner, points, width in zip(default_avatar.skinners, (positions, default_avatar.normals), (4, 3)):
+        assert torch.allclose(skinner(maps[..., :width]), skin_dense(default_avatar.weights, points, maps[..., :width]), atol=2e-6)
+
+
 def test_the_bodys_shape_does_not_change_the_avatar(default_avatar, body):
     betas = 2 * torch.randn(6, 10)
     plain, shaped = random_pose(), random_pose(betas=betas)
