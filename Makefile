@@ -12,7 +12,7 @@ PY     := $(VENV)/bin/python
 PIP    := $(PY) -m pip install --quiet --disable-pip-version-check
 export OMP_WAIT_POLICY ?= PASSIVE
 
-.PHONY: demo test test-slow bench lint format train-pose-prior train-text-to-pose clean
+.PHONY: demo test test-slow bench lint format train-pose-prior train-text-to-pose train-personalization clean
 
 $(VENV)/.demo-ready: requirements.txt pyproject.toml
 	test -x $(PY) || $(PYTHON) -m venv $(VENV)
@@ -51,6 +51,11 @@ train-pose-prior: $(VENV)/.demo-ready
 
 train-text-to-pose: $(VENV)/.demo-ready
 	$(PY) -m contrapposto.models.training.train_text_to_pose --data $(DATA)
+
+# DATA holds images, masks, captions and gray bodies; BASE is Stable Diffusion 1.5 (inpainting) in diffusers' folder layout.
+train-personalization: $(VENV)/.demo-ready
+	$(PIP) --editable ".[train]"
+	$(PY) scripts/train_personalization.py --data $(DATA) --base $(BASE)
 
 clean:
 	rm -rf build dist *.egg-info .pytest_cache .ruff_cache
