@@ -1,20 +1,20 @@
 """Pass two of the rasteriser: 16 samples in the pixels that hold a silhouette, an overlap or a soft surface.
 
-Edge pixels are found by the second difference of the inverse depth: it is an affine function of the pixel on any plane, so the
-difference vanishes inside a surface and jumps at silhouettes and overlaps.
+Each (triangle, edge pixel) pair that may touch is found by running counts of edge pixels along the lines of the picture. The
+samples decide coverage and depth; colour is computed once per triangle and pixel, at the centre of the samples it won.
 """
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import torch
 from torch import Tensor
-from torch.nn.functional import pad
 
-from .rasterize import CutOut, Triangles, at_once, chunks, expand, make_keys, pixel_centres
+from .rasterize import CutOut, Triangles, Visible, at_once, chunks, expand, inverse_depth, make_keys, pixel_centres
 
 SAMPLES = 16
 _SAMPLE_ROWS = (15, 2, 11, 7, 4, 10, 14, 3, 6, 0, 13, 9, 5, 1, 12, 8)  # one in each row, column and 4 x 4 cell, far apart
-_BEND = 3.0  # an overlap deeper than this many pixel footprints is an edge
 _OVERLAP = 1e-3  # pixels by which neighbouring triangles overlap, so that rounding leaves no pinholes
 
 
@@ -27,33 +27,44 @@ def sample_offsets(device="cpu") -> Tensor:
     return (torch.stack([column, torch.tensor(_SAMPLE_ROWS, device=device)]) + 0.5) / SAMPLES - 0.5
 
 
-def find_edges(inverse_depth: Tensor, focal: float) -> Tensor:
-    """Edge pixels (B, H, W) of an inverse depth map (B, H, W) that is 0 where nothing is."""
-    grid = pad(inverse_depth[:, None], (1, 1, 1, 1), mode="replicate")[:, 0]
-    centre = grid[:, 1:-1, 1:-1]
-    bend = _BEND / focal
-    edge = torch.zeros_like(centre, dtype=torch.bool)
-    for before, after in ((grid[:, 1:-1, :-2], grid[:, 1:-1, 2:]), (grid[:, :-2, 1:-1], grid[:, 2:, 1:-1])):
-        around = before + after
-        edge |= torch.sub(around, centre, alpha=2).abs_() > around.add_(centre).mul_(bend)
-    return edge
-
-
-def sample_edges(triangles: Triangles, edge: Tensor, edge_pixels: Tensor, cutout: CutOut | None):
-    """Resolves the edge pixels.
+@dataclass(frozen=True)
+class Shared:
+    """Pixels that several triangles share.
 
     Args:
-        edge: (size,) bool, edge_pixels: (E,) the same as indices.
-
-    Returns:
-        for each triangle that wins samples in an edge pixel: index into ``edge_pixels`` (N,), triangle (N,), centre of its
-        samples relative to the pixel's centre (2, N), number of its samples (N,).
+        triangles: what was drawn.
+        pixel: (E,) flat indices into the window; some may hold nothing.
+        depth: (E,) metres at the pixel's centre, infinite where it sees nothing.
+        slot, triangle: (M,) index into ``pixel`` and a triangle that wins samples there.
+        offset: (2, M) centre of these samples relative to the pixel's centre, pixels.
+        samples: (M,) their number, of 16.
     """
-    count = len(edge_pixels)
+
+    triangles: Triangles
+    pixel: Tensor
+    depth: Tensor
+    slot: Tensor
+    triangle: Tensor
+    offset: Tensor
+    samples: Tensor
+
+    def parts(self):
+        """Yields (slots, numbers of samples, Fragments) a piece at a time."""
+        everything = (self.slot, self.samples, self.triangle, self.offset)
+        for slot, samples, triangle, offset in zip(*(values.split(at_once(self.slot.device) // 2, -1) for values in everything)):
+            xy = pixel_centres(self.pixel.index_select(0, slot), self.triangles.shape) + offset
+            yield slot, samples, self.triangles.fragments(triangle, xy)
+
+
+def resolve(seen: Visible, cutout: CutOut | None = None, more: Tensor | None = None) -> Shared:
+    """Takes the samples of the edge pixels, and of ``more`` (size,) bool that colour calls for."""
+    triangles, edge = seen.triangles, seen.edge if more is None else seen.edge | more
+    pixel = edge.nonzero()[:, 0]
+    count = len(pixel)
     best = torch.zeros(SAMPLES * count, dtype=torch.int64, device=edge.device)
-    pieces, done = [(edge_pixels[:0], edge_pixels[:0])], 0
+    pieces, done = [(pixel[:0], pixel[:0])], 0
     for triangle, slot in _pairs(triangles, edge):
-        centre = pixel_centres(edge_pixels.index_select(0, slot), triangles.shape)
+        centre = pixel_centres(pixel.index_select(0, slot), triangles.shape)
         reach, pair, sample, near = _covered(triangles, triangle, centre, cutout)
         triangle, slot = triangle.index_select(0, reach), slot.index_select(0, reach)
         # pairs are numbered in the order of their triangles, so equal depths fall the same way as in pass one
@@ -61,7 +72,8 @@ def sample_edges(triangles: Triangles, edge: Tensor, edge_pixels: Tensor, cutout
         pieces.append((slot, triangle))
         done += len(reach)
     slot, triangle = (torch.cat(parts) for parts in zip(*pieces))
-    return _count_wins(best, slot, triangle, count)
+    depth = 1 / inverse_depth(seen.keys.index_select(0, pixel))
+    return Shared(triangles, pixel, depth, *_count_wins(best, slot, triangle, count))
 
 
 def _pairs(triangles, edge):

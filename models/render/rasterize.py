@@ -14,8 +14,10 @@ from typing import Protocol
 
 import torch
 from torch import Tensor
+from torch.nn.functional import pad
 
 _NUMBER = 0xFFFFFFFF  # the key's lower half
+_BEND = 3.0  # an overlap deeper than this many pixel footprints is an edge
 
 
 def at_once(device) -> int:
@@ -93,38 +95,25 @@ class Triangles:
 
 @dataclass(frozen=True)
 class Visible:
-    """Which triangle is seen where. Pixels are flat indices into (B, window height, window width).
+    """What pass one sees. Pixels are flat indices into (B, window height, window width).
 
     Args:
         triangles: what was drawn.
-        pixel, triangle: (N,) interior pixels and the one triangle that each shows.
-        edge_pixels: (E,) pixels at silhouettes and overlaps; some may hold nothing.
-        edge_depth: (E,) metres at the pixel's centre, infinite where it sees nothing.
-        slot, shared, offset, samples: (M,), (M,), (2, M), (M,) index into edge_pixels, triangle, centre of the samples that it won
-            there relative to the pixel's centre, and their number of 16.
+        keys: (size,) depth and triangle at each pixel's centre, see `make_keys`; 0 where nothing is.
+        edge: (size,) bool, pixels at silhouettes, overlaps and soft surfaces.
+        pixel, triangle: (N,) the other pixels and the one triangle that each shows.
     """
 
     triangles: Triangles
+    keys: Tensor
+    edge: Tensor
     pixel: Tensor
     triangle: Tensor
-    edge_pixels: Tensor
-    edge_depth: Tensor
-    slot: Tensor
-    shared: Tensor
-    offset: Tensor
-    samples: Tensor
 
-    def interior_parts(self):
+    def parts(self):
         """Yields (pixels, Fragments) a piece at a time."""
         for pixel, triangle in zip(*(values.split(at_once(values.device) // 2) for values in (self.pixel, self.triangle))):
             yield pixel, self.triangles.fragments(triangle, pixel_centres(pixel, self.triangles.shape))
-
-    def shared_parts(self):
-        """Yields (slots, numbers of samples, Fragments) a piece at a time."""
-        everything = (self.slot, self.shared, self.offset, self.samples)
-        for slot, triangle, offset, samples in zip(*(values.split(at_once(self.slot.device) // 2, -1) for values in everything)):
-            xy = pixel_centres(self.edge_pixels.index_select(0, slot), self.triangles.shape) + offset
-            yield slot, samples, self.triangles.fragments(triangle, xy)
 
 
 class CutOut(Protocol):
@@ -150,17 +139,29 @@ def rasterize(screen: Tensor, faces: Tensor, window: Window, focal: float, doubl
         double_sided: (F,) bool, True where back faces are drawn too; None means nowhere.
         cutout: for surfaces with holes.
     """
-    from .edge_samples import find_edges, sample_edges
-
     triangles = _front_triangles(screen, faces, window, double_sided)
     keys, soft = _scan(triangles, cutout)
-    edge = find_edges(_inverse_depth(keys).view(triangles.shape), focal).view(-1)
+    edge = find_edges(inverse_depth(keys).view(triangles.shape), focal).view(-1)
     if soft is not None:
         edge |= soft
-    inner, edge_pixels = ((keys > 0) & ~edge).nonzero()[:, 0], edge.nonzero()[:, 0]
-    edge_depth = 1 / _inverse_depth(keys.index_select(0, edge_pixels))
-    slot, shared, offset, samples = sample_edges(triangles, edge, edge_pixels, cutout)
-    return Visible(triangles, inner, keys.index_select(0, inner) & _NUMBER, edge_pixels, edge_depth, slot, shared, offset, samples)
+    inner = ((keys > 0) & ~edge).nonzero()[:, 0]
+    return Visible(triangles, keys, edge, inner, keys.index_select(0, inner) & _NUMBER)
+
+
+def find_edges(inverse_depth: Tensor, focal: float) -> Tensor:
+    """Edge pixels (B, H, W) of an inverse depth map (B, H, W) that is 0 where nothing is.
+
+    On any plane the inverse depth is an affine function of the pixel, so its second difference vanishes inside a surface and
+    jumps at silhouettes and overlaps.
+    """
+    grid = pad(inverse_depth[:, None], (1, 1, 1, 1), mode="replicate")[:, 0]
+    centre = grid[:, 1:-1, 1:-1]
+    bend = _BEND / focal
+    edge = torch.zeros_like(centre, dtype=torch.bool)
+    for before, after in ((grid[:, 1:-1, :-2], grid[:, 1:-1, 2:]), (grid[:, :-2, 1:-1], grid[:, 2:, 1:-1])):
+        around = before + after
+        edge |= torch.sub(around, centre, alpha=2).abs_() > around.add_(centre).mul_(bend)
+    return edge
 
 
 def pixel_centres(pixel: Tensor, shape) -> Tensor:
@@ -175,7 +176,8 @@ def make_keys(inverse_depth: Tensor, triangle: Tensor) -> Tensor:
     return (inverse_depth.view(torch.int32).long() << 32) | triangle
 
 
-def _inverse_depth(keys):
+def inverse_depth(keys: Tensor) -> Tensor:
+    """The inverse depth in keys, inverse metres."""
     return (keys >> 32).int().view(torch.float32)
 
 

@@ -14,7 +14,7 @@ from torch import Tensor
 from ..checks import check_choice
 
 SHADINGS = ("gray", "avatar")
-GRAY = (0.36, 0.36, 0.375)  # the gray body's linear albedo
+GRAY = (0.4, 0.4, 0.415)  # the gray body's linear albedo
 _GLOSS_DOUBLINGS = 4  # the highlight is cosine^16, a broad one
 
 
@@ -45,16 +45,16 @@ class Lights:
     """
 
     distant: tuple[Light, ...]
-    sky: tuple[float, float, float] = (0.32, 0.33, 0.36)
-    ground: tuple[float, float, float] = (0.14, 0.13, 0.12)
+    sky: tuple[float, float, float] = (0.27, 0.28, 0.31)
+    ground: tuple[float, float, float] = (0.12, 0.11, 0.10)
     shine: float = 0.06
     rim: float = 0.12
 
 
 LIGHTS = {
     "studio": Lights((
-        Light((-0.55, -0.65, -0.75), (1.05, 1.02, 0.97), 0.25),
-        Light((0.85, -0.1, -0.6), (0.26, 0.28, 0.32), 0.4),
+        Light((-0.65, -0.75, -0.6), (1.2, 1.16, 1.1), 0.25),
+        Light((0.85, -0.1, -0.6), (0.2, 0.22, 0.26), 0.4),
         Light((0.6, -0.55, 0.75), (0.5, 0.52, 0.56), 0.1),
     )),
     "soft": Lights((Light((-0.3, -0.7, -0.6), (0.75, 0.74, 0.72), 0.8),), (0.55, 0.56, 0.58), (0.3, 0.29, 0.28), 0.0, 0.05),

@@ -31,6 +31,11 @@ class Surface:
         flags, mesh = torch.tensor(chosen, device=self._corner.device), self._mesh
         return flags[:1].expand(len(mesh.faces)) if mesh.face_material is None else flags[mesh.face_material]
 
+    @property
+    def plain(self) -> bool:
+        """One colour all over."""
+        return self._mesh.colors is None and len(self._materials) == 1 and self._materials[0].texture is None
+
     def corners(self, face: Tensor) -> Tensor:
         """(3, N) vertices of faces (N,)."""
         return self._corner.index_select(1, face)

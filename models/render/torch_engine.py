@@ -8,12 +8,14 @@ import torch
 
 from ..types import Camera, Mesh, Render
 from .camera import world_to_camera
-from .edge_samples import SAMPLES
+from .edge_samples import SAMPLES, resolve
 from .near_plane import NEAR, clip_near
 from .rasterize import Window, rasterize
 from .shade import GRAY, Lights, illuminate, linear_to_srgb, unit, vertex_normals
 from .surface import Surface, interpolate
 from .texture import MipMaps
+
+_CONTRAST = 0.08  # sRGB difference between neighbours that calls for more samples
 
 
 class TorchEngine:
@@ -50,7 +52,8 @@ class TorchEngine:
         seen = rasterize(screen, mesh.faces, window, float(camera.fx.max()), sides, holes)
         light = partial(self._light, surface, normals, camera, window, sides is not None)
         _fill_interior(target, window, seen, light)
-        _fill_edges(target, window, seen, light)
+        one_color = self._shading == "gray" or surface.plain
+        _fill_edges(target, window, resolve(seen, holes, None if one_color else _color_edges(target, window, seen)), light)
 
     def _light(self, surface, normals, camera, window, double_sided, seen):
         """Linear RGB (3, N) of fragments."""
@@ -94,26 +97,40 @@ def _toward_camera(seen, camera, window):
 def _fill_interior(target, window, seen, light):
     """Writes sRGB, alpha and depth of the pixels that show one triangle."""
     rgb, alpha, depth = target.rgb.view(-1, 3), target.alpha.view(-1), target.depth.view(-1)
-    for pixel, fragments in seen.interior_parts():
+    for pixel, fragments in seen.parts():
         place = _in_picture(pixel, window, target.alpha.shape)
         rgb.index_copy_(0, place, linear_to_srgb(light(fragments)).T.contiguous())
         alpha.index_fill_(0, place, 1.0)
         depth.index_copy_(0, place, fragments.depth)
 
 
-def _fill_edges(target, window, seen, light):
+def _color_edges(target, window, seen):
+    """Pixels (size,) that differ much in colour from a neighbour on the same surface: borders of materials, collars, eyes."""
+    inside = slice(window.top, window.top + window.height), slice(window.left, window.left + window.width)
+    edge = torch.zeros(seen.triangles.shape, dtype=torch.bool, device=target.rgb.device)
+    for axis in (1, 2):
+        length = edge.shape[axis] - 1
+        contrast = torch.zeros_like(edge.narrow(axis, 0, length))
+        for plane in target.rgb[(slice(None), *inside)].unbind(-1):
+            contrast |= (plane.narrow(axis, 1, length) - plane.narrow(axis, 0, length)).abs_() > _CONTRAST
+        edge.narrow(axis, 0, length).logical_or_(contrast)
+        edge.narrow(axis, 1, length).logical_or_(contrast)
+    return edge.view(-1) & (seen.keys > 0)
+
+
+def _fill_edges(target, window, shared, light):
     """Writes straight sRGB, alpha and depth of the pixels that several triangles share; light is averaged, not sRGB."""
-    shares = target.rgb.new_zeros(4, len(seen.edge_pixels))
-    nearest = torch.full_like(shares[0], torch.inf)
-    for slot, samples, fragments in seen.shared_parts():
-        for sums, values in zip(shares, (*(light(fragments) * samples), samples)):
-            sums.index_add_(0, slot, values)
+    sums = target.rgb.new_zeros(4, len(shared.pixel))
+    nearest = torch.full_like(sums[0], torch.inf)
+    for slot, samples, fragments in shared.parts():
+        for total, values in zip(sums, (*(light(fragments) * samples), samples)):
+            total.index_add_(0, slot, values)
         nearest.scatter_reduce_(0, slot, fragments.depth, "amin")
-    depth = torch.where(seen.edge_depth.isinf(), nearest, seen.edge_depth)
-    hit = (shares[3] > 0).nonzero()[:, 0]
-    shares, place = shares.index_select(1, hit), _in_picture(seen.edge_pixels.index_select(0, hit), window, target.alpha.shape)
-    target.rgb.view(-1, 3).index_copy_(0, place, linear_to_srgb(shares[:3] / shares[3]).T.contiguous())
-    target.alpha.view(-1).index_copy_(0, place, shares[3] / SAMPLES)
+    depth = torch.where(shared.depth.isinf(), nearest, shared.depth)
+    hit = (sums[3] > 0).nonzero()[:, 0]
+    sums, place = sums.index_select(1, hit), _in_picture(shared.pixel.index_select(0, hit), window, target.alpha.shape)
+    target.rgb.view(-1, 3).index_copy_(0, place, linear_to_srgb(sums[:3] / sums[3]).T.contiguous())
+    target.alpha.view(-1).index_copy_(0, place, sums[3] / SAMPLES)
     target.depth.view(-1).index_copy_(0, place, depth.index_select(0, hit))
 
 

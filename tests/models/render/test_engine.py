@@ -86,6 +86,20 @@ def test_no_dark_fringe(quad):
     assert (spread < 0.03).all()
 
 
+def test_borders_between_colours_are_antialiased(figure):
+    """Two coplanar faces of different material meet on a slanted line: no silhouette, no bend, only colour."""
+    corners = torch.tensor([(-1.0, 1, 0), (1, 1, 0), (1, -1, 0), (-1, -1, 0), (0.2, 1, 0), (-0.1, -1, 0)])
+    faces = torch.tensor([(0, 3, 4), (3, 5, 4), (4, 5, 1), (5, 2, 1)])
+    paint = (Material(base_color=(0, 0, 0, 1)), Material(base_color=(1, 1, 1, 1)))
+    camera = looking_at(2.0, 48, focal=40)
+    board = figure(corners, faces, materials=paint, face_material=torch.tensor([0, 0, 1, 1]))
+    render = render_figure(board, camera, "avatar", lights="soft")
+    dark, bright = render.rgb[0, 24, 10], render.rgb[0, 24, 38]
+    level = (render.rgb[0, 6:42, 8:40] - dark) / (bright - dark)
+    assert ((level > 0.15) & (level < 0.9)).all(-1).sum() >= 20  # nearly one soft pixel per line
+    assert (render.alpha[0, 6:42, 8:40] == 1).all()
+
+
 def test_near_plane_shortens_faces(figure):
     """A floor that runs from before to behind the camera keeps its part in front, with the right depth."""
     floor = torch.tensor([(-50.0, -1.5, 60.0), (50, -1.5, 60), (50, -1.5, -60), (-50, -1.5, -60)])

@@ -6,8 +6,8 @@ import pytest
 import torch
 
 from contrapposto.models.render import edge_samples, rasterize
-from contrapposto.models.render.edge_samples import SAMPLES, find_edges, sample_offsets
-from contrapposto.models.render.rasterize import Window, chunks, expand, pixel_centres
+from contrapposto.models.render.edge_samples import SAMPLES, resolve, sample_offsets
+from contrapposto.models.render.rasterize import Window, chunks, expand, find_edges, pixel_centres
 from contrapposto.models.render.rasterize import rasterize as fast
 
 FOCAL = 60.0
@@ -58,12 +58,10 @@ def centres(size):
     return torch.stack([grid.repeat(size), grid.repeat_interleave(size)], 1)
 
 
-def keys_of(points, faces, size=48, **options):
-    """What is seen in a full window, and (size * size,) the face seen at each interior pixel, -1 elsewhere."""
+def see(points, faces, size=48, **options):
+    """What both passes see in a full window."""
     seen = fast(to_screen(points, size), faces, Window(0, 0, size, size), FOCAL, **options)
-    face = torch.full((len(points) * size * size,), -1)
-    face[seen.pixel] = seen.triangles.face[seen.triangle]
-    return seen, face
+    return seen, resolve(seen)
 
 
 def interior(seen):
@@ -75,12 +73,12 @@ def interior(seen):
 def test_centres_agree_with_ray_casting(two_sided):
     points, faces = soup()
     flags = torch.ones(len(faces), dtype=torch.bool) if two_sided else None
-    seen, face = keys_of(points, faces, double_sided=flags)
+    seen, _ = see(points, faces, double_sided=flags)
     inner, fragments = seen.pixel, interior(seen)
     assert len(inner) > 300
     places = centres(48)
     true_face, true_depth, true_bary = cast(points[0], faces, places, two_sided=two_sided)
-    agree = (true_face == face)[inner]
+    agree = true_face[inner] == fragments.face
     assert agree.float().mean() > 0.998  # ties on edges may fall either way
     same = inner[agree]
     assert torch.allclose(fragments.depth[agree].double(), true_depth[same], rtol=1e-4)
@@ -89,15 +87,15 @@ def test_centres_agree_with_ray_casting(two_sided):
 
 def test_samples_of_edge_pixels_agree_with_ray_casting():
     points, faces = soup(40)
-    seen, _ = keys_of(points, faces)
-    edge = seen.edge_pixels[seen.slot]
+    _, shared = see(points, faces)
+    edge = shared.pixel[shared.slot]
     pixels = edge.unique()
     assert len(pixels) > 200
     places = (centres(48)[pixels][:, None] + sample_offsets().T).reshape(-1, 2)
     true_face = cast(points[0], faces, places)[0].view(-1, SAMPLES)
     expected = torch.nn.functional.one_hot(true_face + 1, len(faces) + 1).sum(1)[:, 1:]
     ours = torch.zeros(48 * 48, len(faces))
-    ours[edge, seen.triangles.face[seen.shared]] = seen.samples
+    ours[edge, shared.triangles.face[shared.triangle]] = shared.samples
     wrong = (ours[pixels] - expected).abs().sum() / 2
     assert wrong <= 0.001 * expected.sum()
 
@@ -108,10 +106,10 @@ def test_every_silhouette_pixel_is_found():
     rim = torch.stack([turn.cos() * 0.83, turn.sin() * 0.71, torch.full_like(turn, 3.0)], 1)
     points = torch.cat([torch.tensor([[0.03, -0.02, 3.0]]), rim])[None]
     faces = torch.stack([torch.zeros(32, dtype=torch.int64), (torch.arange(32) + 1) % 32 + 1, torch.arange(32) + 1], 1)
-    seen, _ = keys_of(points, faces)
+    seen, shared = see(points, faces)
     share = torch.zeros(48 * 48)
     share[seen.pixel] = SAMPLES
-    share.index_add_(0, seen.edge_pixels[seen.slot], seen.samples)
+    share.index_add_(0, shared.pixel[shared.slot], shared.samples)
     true = cast(points[0], faces, (centres(48)[:, None] + sample_offsets().T).reshape(-1, 2))[0].view(-1, SAMPLES)
     assert ((true >= 0).sum(1) - share).abs().max() <= 1
     assert len(share.unique()) == SAMPLES + 1
@@ -126,37 +124,37 @@ def test_shared_edges_leave_no_gap_and_no_overlap(monkeypatch):
     points = torch.cat([grid.flip(-1), torch.full((40, 40, 1), 2.0)], -1).view(1, -1, 3)
     corner = (torch.arange(39)[:, None] * 40 + torch.arange(39)).view(-1)
     faces = torch.cat([torch.stack([corner, corner + 40, corner + 1], 1), torch.stack([corner + 1, corner + 40, corner + 41], 1)])
-    keys_of(points, faces)
+    see(points, faces)
     assert torch.bincount(counted[0], minlength=48 * 48).eq(1).all()
 
 
-def flat(seen, row=0):
+def flat(seen, shared, row=0):
     """Everything seen in one row, in an order that does not depend on how it was found."""
     size = 48 * 48
-    mine, ours = seen.pixel // size == row, seen.edge_pixels[seen.slot] // size == row
-    shared = torch.stack([seen.edge_pixels[seen.slot] % size, seen.triangles.face[seen.shared], seen.samples.long()])[:, ours]
-    shared = shared[:, (shared[0] * 1000 + shared[1]).argsort()]
-    return torch.cat([torch.stack([seen.pixel % size, seen.triangles.face[seen.triangle], seen.pixel * 0 + 16])[:, mine], shared], 1)
+    mine, ours = seen.pixel // size == row, shared.pixel[shared.slot] // size == row
+    several = torch.stack([shared.pixel[shared.slot] % size, shared.triangles.face[shared.triangle], shared.samples.long()])[:, ours]
+    several = several[:, (several[0] * 1000 + several[1]).argsort()]
+    return torch.cat([torch.stack([seen.pixel % size, seen.triangles.face[seen.triangle], seen.pixel * 0 + 16])[:, mine], several], 1)
 
 
 def test_rows_do_not_influence_one_another():
     first, second = soup(30)[0], soup(30)[0]
     faces = soup(30)[1]
-    both, _ = keys_of(torch.cat([first, second]), faces)
+    both = see(torch.cat([first, second]), faces)
     for row, points in enumerate((first, second)):
-        assert torch.equal(flat(both, row), flat(keys_of(points, faces)[0]))
+        assert torch.equal(flat(*both, row), flat(*see(points, faces)))
 
 
 def test_pieces_of_any_size_give_the_same_picture(monkeypatch):
     points, faces = soup(50)
-    whole, _ = keys_of(points, faces)
+    whole = see(points, faces)
     monkeypatch.setattr(rasterize, "at_once", lambda device: 40)
     monkeypatch.setattr(edge_samples, "at_once", lambda device: 40)
-    cut, _ = keys_of(points, faces)
-    assert torch.equal(flat(whole), flat(cut))
-    parts = [fragments.depth for _, fragments in cut.interior_parts()]
-    assert len(parts) > 5 and torch.equal(torch.cat(parts), interior(whole).depth)
-    assert torch.equal(torch.cat([samples for _, samples, _ in cut.shared_parts()]), cut.samples)
+    seen, shared = see(points, faces)
+    assert torch.equal(flat(*whole), flat(seen, shared))
+    parts = [fragments.depth for _, fragments in seen.parts()]
+    assert len(parts) > 5 and torch.equal(torch.cat(parts), interior(whole[0]).depth)
+    assert torch.equal(torch.cat([samples for _, samples, _ in shared.parts()]), shared.samples)
 
 
 def test_chunks_and_expand():
@@ -185,4 +183,4 @@ def test_a_steep_plane_has_no_edges_and_a_step_has():
 def test_nothing_in_the_window():
     points, faces = soup(5)
     seen = fast(to_screen(points) + torch.tensor([500.0, 0, 0])[:, None, None], faces, Window(0, 0, 48, 48), FOCAL)
-    assert len(seen.pixel) == len(seen.slot) == 0
+    assert len(seen.pixel) == len(resolve(seen).slot) == 0
