@@ -28,7 +28,7 @@ def run(rounds=9):
         assert difference < 1e-4, f"not the same mesh: {difference} m apart"
         skinning = interleaved(ours, dense, rounds, warmup=2)
     return [
-        row(f"retarget {FRAMES} frames, floor contact and report included, vs the body's kinematic chain", *stage1, "at most 5x the time", 5),
+        row(f"retarget {FRAMES} frames with floor contact and report, vs the body's kinematic chain", *stage1, "at most 5x the time", 5),
         row(f"skin {MESHES} x {len(avatar.vertices) / 1e3:.1f}k vertices with normals, vs one dense matrix per vertex", *skinning,
             "at least 2x the speed", 0.5),
     ]

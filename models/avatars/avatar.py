@@ -168,11 +168,8 @@ def contact_vertices(rest, weights):
     directions = torch.cartesian_prod(steps, steps, steps)
     directions = torch.nn.functional.normalize(directions[directions.abs().sum(1) > 0], dim=1)
     reach, owner = rest @ directions.T, weights.T.contiguous().argmax(0)
-    chosen = []
-    for bone in owner.unique():
-        mine = (owner == bone).nonzero()[:, 0]
-        chosen.append(mine[reach[mine].argmax(0)])
-    return torch.cat(chosen).unique()
+    by_bone = owner.argsort().split(owner.bincount().tolist())
+    return torch.cat([mine[reach[mine].argmax(0)] for mine in by_bone if len(mine)]).unique()
 
 
 def _vertex_normals(vertices, faces):

@@ -41,7 +41,8 @@ def retarget_pose(pose: BodyPose, body: BodyModel, avatar: Avatar, match_height:
     Returns:
         PosedAvatar with B rows on the pose's device. Its steps are scaled by leg length, its lowest point lies where the body's does.
     """
-    body, avatar = body.to(pose.device), avatar.to(pose.device)
+    body = body if body.device == pose.device else body.to(pose.device)  # a moved body has to regress its joints anew
+    avatar = avatar.to(pose.device)
     posed = pose_body(body, pose)
     rest = body.with_shape(None).joints[0]
     G = _joint_rotations(posed.T_world_joint[..., :3, :3], pose)
