@@ -13,7 +13,14 @@ if not __package__:  # run by path: give this folder its package name first
     spec.loader.exec_module(package)
     __package__ = "contrapposto"
 
-from .models.headless.cli import main
+from .models.headless import cli
+from .models.training.commands import add_commands
+
+
+def main(argv=None):
+    """Runs one command with those of every room; returns the exit code."""
+    return cli.main(argv, add_commands)
+
 
 if __name__ == "__main__":
     sys.exit(main())

@@ -21,12 +21,15 @@ DEMO_PROMPTS = (
 WHATS = ("gray", "avatar", "depth", "pose_map")
 
 
-def main(argv=None):
-    """Runs one command; returns the exit code: 0 done, 2 a mistake in the input, 130 interrupted."""
+def main(argv=None, add_commands=None):
+    """Runs one command; returns the exit code: 0 done, 2 a mistake in the input, 130 interrupted.
+
+    ``add_commands(commands, shared, pick_device)`` adds commands of rooms that this one may not import.
+    """
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="replace")  # a prompt may hold letters that the console cannot show
-    arguments = parser().parse_args(argv)
+    arguments = parser(add_commands).parse_args(argv)
     progress = Progress(enabled=not arguments.json)
     try:
         result = arguments.run(arguments, progress)
@@ -42,7 +45,7 @@ def main(argv=None):
     return result.get("exit_code", 0)
 
 
-def parser():
+def parser(add_commands=None):
     """The argument parser with all commands."""
     shared = argparse.ArgumentParser(add_help=False)
     shared.add_argument("--json", action="store_true", help="print the result, or the error, as JSON")
@@ -88,6 +91,8 @@ def parser():
 
     doctor = commands.add_parser("doctor", parents=[shared], help="what works on this machine, and what is missing")
     doctor.set_defaults(run=run_doctor)
+    if add_commands:
+        add_commands(commands, shared, pick_device)
     return top
 
 
@@ -234,4 +239,6 @@ def _plain(result):
         from .doctor import as_text
 
         return as_text(result["checks"])
+    if "text" in result:
+        return result["text"]
     return "\n".join(result["pictures"] if "pictures" in result else [result["poses"]])
