@@ -22,7 +22,7 @@ NAME = "motion file"
 MAX_BYTES = 256 << 20
 MAX_JOINTS = 1024
 MAX_NUMBERS = 30_000_000  # frames times channels
-MAX_TRANSFORMS = 6_000_000  # frames times joints
+MAX_TRANSFORMS = 4_000_000  # frames times joints
 FPS_RANGE = (0.5, 4000.0)
 ROWS_AT_ONCE = 2048
 _AXES = "XYZ"
@@ -261,8 +261,13 @@ def _transforms(values, channels, offsets):
             column += 1
         if place < len(listed):
             translations[:, joint] = _placed(translations[:, joint], offsets[joint])
-    first, second, third = rotvec_to_rotmat(angles).unbind(2)
-    return first @ second @ third, translations
+    return torch.cat([_product(block) for block in angles.split(ROWS_AT_ONCE)]), translations
+
+
+def _product(rotvecs):
+    """Turns about one axis each (T, J, 3, 3), first to last, to rotmats (T, J, 3, 3)."""
+    first, second, third = rotvec_to_rotmat(rotvecs).unbind(2)
+    return first @ second @ third
 
 
 def _placed(positions, offset):

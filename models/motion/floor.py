@@ -11,13 +11,16 @@ from ..bodies.body import BodyModel, pose_body
 from ..checks import InputError
 from ..types import BodyPose
 
+ROWS_AT_ONCE = 1024
 FLOOR_QUANTILE = 0.03  # so many frames may dip below the floor: one noisy frame must not lift a whole dance
 
 
 def lowest_points(pose: BodyPose, body: BodyModel):
     """(B,) height of the lowest point of each row, metres, from the vertices that can touch the floor at all."""
     ids = contact_vertices(body.v_template.contiguous(), body.weights.contiguous())
-    return pose_body(body, pose).vertices(ids=ids)[..., 1].amin(1)
+    posed = pose_body(body, pose)
+    starts = range(0, len(pose), ROWS_AT_ONCE)
+    return torch.cat([posed.vertices(slice(start, start + ROWS_AT_ONCE), ids)[..., 1].amin(1) for start in starts])
 
 
 def stand_on_floor(pose: BodyPose, body: BodyModel):

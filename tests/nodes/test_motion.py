@@ -71,7 +71,8 @@ def test_files_in_the_input_folder_are_listed_and_read(execute, pack, poses, mod
 
 def test_motions_of_other_packs(execute, poses):
     zeros = torch.zeros(12, 63)
-    pose, fps, frames, _ = execute("LoadMotion", pose_data={"global": {"global_orient": torch.zeros(12, 3), "body_pose": zeros}}, motion_file="", path="")
+    data = {"global": {"global_orient": torch.zeros(12, 3), "body_pose": zeros}}
+    pose, fps, frames, _ = execute("LoadMotion", pose_data=data, motion_file="", path="")
     assert frames == 12 and fps == 30 and torch.allclose(pose.body_pose, torch.eye(3).expand(12, 21, 3, 3))
 
 

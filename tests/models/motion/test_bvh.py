@@ -136,3 +136,10 @@ def test_nothing_is_written_when_there_is_nothing(tmp_path, body):
     with pytest.raises(InputError, match="unit"):
         write_bvh(tmp_path / "a.bvh", BodyPose.rest(1), body, "miles")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_long_motions_are_read_in_pieces(body):
+    rows = SMALL[SMALL.rindex("0 1 0  0 0 0  0 0 0") :]
+    motion = parse_bvh(SMALL.replace(rows, rows * 1500).replace("Frames: 2", "Frames: 3000"))
+    assert len(motion) == 3000
+    assert torch.equal(motion.rotmats[2000:2002], parse_bvh(SMALL).rotmats)
