@@ -307,7 +307,8 @@ class VPoserEncode(io.ComfyNode):
     @classmethod
     def execute(cls, pose_prior, body_pose, sample, seed):
         latents = pose_prior.ready().encode(body_pose.body_pose.to(pose_prior.device))
-        code = latents.sample(torch.Generator(latents.mean.device).manual_seed(seed)) if sample else latents.mean
+        # Noise from the CPU, so that a seed means the same on every device.
+        code = latents.sample(torch.Generator().manual_seed(seed)) if sample else latents.mean
         return io.NodeOutput(host.to_intermediate(code))
 
 
