@@ -24,8 +24,9 @@ def prompt():
     drawn["motion"] = node("EditMotion", body_pose=["keys", 0], **(EDIT | {"between": 1.0, "fps": 12.0, "floor": "each frame"}))
     drawn["avatar"] = node("LoadAvatar", file="default avatar (bundled)")
     drawn["posed"] = node("RetargetPose", body_pose=["motion", 0], avatar=["avatar", 0])
-    drawn["glb"] = node("SaveMotion", body_pose=["motion", 0], posed_avatar=["posed", 0], format="GLB (animated)", filename_prefix="motion/a")
-    drawn["bvh"] = node("SaveMotion", body_pose=["motion", 0], format="BVH", filename_prefix="motion/a")
+    saved = {"body_pose": ["motion", 0], "filename_prefix": "motion/a"}
+    drawn["glb"] = node("SaveMotion", posed_avatar=["posed", 0], format="GLB (animated)", **saved)
+    drawn["bvh"] = node("SaveMotion", format="BVH", **saved)
     return drawn
 
 
