@@ -10,7 +10,7 @@ from .source import HEAD, data_folder
 
 SKIN, BLUSH, LIP, MOUTH = (srgb(c) for c in ("#cd9474", "#c46c58", "#b46a5a", "#6b302b"))
 BROW, LASH, NAIL = (srgb(c) for c in ("#2e1c13", "#1d110d", "#e0a890"))
-IRIS, IRIS_RIM, SCLERA = srgb("#6b4a2b"), srgb("#2a1c12"), srgb("#e4dcd3")
+IRIS, IRIS_RIM, SCLERA = srgb("#553820"), srgb("#22150d"), srgb("#e4dcd3")
 FACE_BOX = (-0.10, 0.10, 0.345, 0.545)  # x and y of the painted square, metres
 SIZE, EYE_SIZE = 1024, 256
 
@@ -164,7 +164,7 @@ def paint_eye():
     iris = 0.52
     streaks = 1 + 0.18 * np.sin(angle * 23 + 3 * np.sin(angle * 5)) * ramp(r, 0.15, 0.4)
     lay(IRIS_RIM, ramp(iris - r, -0.02, 0.02))
-    inner = IRIS * streaks[..., None] * (1 + 0.9 * ramp(-y, -0.1, 0.4))[..., None]
+    inner = IRIS * streaks[..., None] * (1 + 0.6 * ramp(-y, -0.1, 0.4))[..., None]
     picture[:] += ramp(iris - 0.05 - r, -0.03, 0.03)[..., None] * (inner - picture)
     lay(np.zeros(3) + 0.004, ramp(0.22 - r, -0.02, 0.02))
     lay(np.ones(3), ramp(0.070 - np.hypot(x + 0.14, y - 0.13), -0.02, 0.02))
