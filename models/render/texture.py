@@ -46,10 +46,16 @@ def build_pyramid(texture: Tensor) -> Pyramid:
     levels, sizes = [texture.reshape(-1, 4)], [texture.shape[:2]]
     while max(sizes[-1]) > 1:
         sizes.append(tuple(max(1, side // 2) for side in sizes[-1]))
-        image = resize(image, sizes[-1], mode="area")
+        image = _halve(image) if image.shape[2] % 2 == image.shape[3] % 2 == 0 else resize(image, sizes[-1], mode="area")
         levels.append(_encode(image[0].reshape(4, -1)))
     height, width = torch.tensor(sizes, device=texture.device).T.contiguous()
     return Pyramid(torch.cat(levels), torch.cumsum(height * width, 0) - height * width, width, height)
+
+
+def _halve(image):
+    """The mean of each 2 x 2 block of (1, C, H, W); several times faster than a general resize."""
+    lines = image[:, :, ::2] + image[:, :, 1::2]
+    return (lines[..., ::2] + lines[..., 1::2]).mul_(0.25)
 
 
 def sample_texture(pyramid: Pyramid, wrap, uv: Tensor, area: Tensor | None = None) -> Tensor:
