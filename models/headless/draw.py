@@ -43,17 +43,16 @@ def draw_poses(pose: BodyPose, prompts, whats, folder, size, view, engine, avata
         posed_body = pose_body(body, one)
         figure = retarget_pose(one, body, avatar) if use_avatar else posed_body
         camera = frame_figure(figure, *size, view=view)
-        shown = {"gray": posed_body, "avatar": figure, "depth": figure}
+        shown = {"gray": posed_body, "avatar": figure, "depth": figure, "pose_map": figure}
         for what in whats:
             path = folder / f"{row:04d}_{what}.png"
             told = {"prompt": prompts[row]}
+            drawn = render_figure(shown[what], camera, "avatar" if what == "avatar" else "gray", engine)
             if what == "pose_map":
-                write_png(path, draw_pose_map(project_keypoints(figure, camera))[0], metadata=told)
+                write_png(path, draw_pose_map(project_keypoints(figure, camera, drawn.depth))[0], metadata=told)
             elif what == "depth":
-                drawn = render_figure(figure, camera, "gray", engine)
-                write_png(path, depth_to_image(drawn.depth)[0], metadata=told)
+                write_png(path, depth_to_image(drawn.depth, alpha=drawn.alpha)[0], metadata=told)
             else:
-                drawn = render_figure(shown[what], camera, what, engine)
                 write_png(path, drawn.rgb[0], drawn.alpha[0], told)
             paths.append(path)
         if on_row:

@@ -48,7 +48,8 @@ def test_same_seed_same_poses_and_another_seed_others(capsys, poses, tmp_path):
 
 def test_prompts_from_a_file(capsys, tmp_path):
     (tmp_path / "prompts.txt").write_text("a person sits\n\na person jumps\n", encoding="utf-8")
-    code, out, _ = call(capsys, "pose", "--prompts", tmp_path / "prompts.txt", "--count", 3, "--steps", 2, "--out", tmp_path / "p.npz", "--json")
+    code, out, _ = call(capsys, "pose", "--prompts", tmp_path / "prompts.txt", "--count", 3, "--steps", 2,
+                        "--out", tmp_path / "p.npz", "--json")
     assert code == 0 and json.loads(out)["count"] == 3
     assert np.load(tmp_path / "p.npz")["body_pose"].shape == (2, 3, 63)
 
@@ -101,7 +102,7 @@ BAD = [
     (("render", "file", "--out", "d"), "file"),
     (("render", "POSES", "--what", "xray", "--out", "d"), "xray"),
     (("render", "POSES", "--size", "0", "--out", "d"), "--size"),
-    (("render", "POSES", "--size", "-5x4", "--out", "d"), "--size"),
+    (("render", "POSES", "--size=-5x4", "--out", "d"), "--size"),
     (("render", "POSES", "--size", "huge", "--out", "d"), "--size"),
     (("render", "POSES", "--engine", "crayon", "--out", "d"), "crayon"),
     (("render", "POSES", "--view", "inside", "--out", "d"), "inside"),
