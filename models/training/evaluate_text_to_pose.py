@@ -171,8 +171,6 @@ def provenance(weights, judges):
 def score_captions(systems, data, split, kind, judges, size, tell=lambda *_: None):
     """Frechet distances, R-precision, multimodality and plausibility of every system on one kind of caption."""
     asked, reference = paired_captions(data, split, kind, size)
-    if len(asked) < MIN_ROWS:
-        raise InputError(f"{kind} captions", len(asked), "are too few for a Frechet distance", "Use the whole text_pose folder.")
     unique = captions_of(data, split, kind, size.captions, size.seed)
     unique = asked if [c.text for c in unique] == [c.text for c in asked] else unique
     truth, scores = data_poses(data, reference), {}
@@ -198,6 +196,8 @@ def paired_captions(data, split, kind, size):
     if len(entries) < 2 * size.captions:
         entries = captions_of(data, split, kind, 2 * size.captions, size.seed, one_per_text=False)
     half = len(entries) // 2
+    if half < MIN_ROWS:
+        raise InputError(f"{kind} captions", half, "are too few for a Frechet distance", "Use the whole text_pose folder.")
     return entries[:half], torch.cat([entry.rows[:1] for entry in entries[half:]])
 
 

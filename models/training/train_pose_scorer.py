@@ -12,7 +12,7 @@ from __future__ import annotations
 import argparse
 import sys
 import time
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
 import torch
@@ -43,6 +43,7 @@ class Preset:
         pool: sentences drawn and encoded together.
         refresh: steps after which a new pool is drawn.
         family: sentences of one stance that come together.
+        held_out: sentences that scores are taken on.
     """
 
     network: ScorerConfig = ScorerConfig()
@@ -50,6 +51,7 @@ class Preset:
     pool: int = 6144
     refresh: int = 1000
     family: int = 4
+    held_out: int = 1024
 
 
 @dataclass(frozen=True)
@@ -189,8 +191,8 @@ def all_features(data, mirrored):
 class Validation:
     """R-precision on held-out sentences, and how often a sided sentence prefers its pose to the mirror image."""
 
-    def __init__(self, task, folder, split="val", size=1024):
-        held_out = caption_source(task.data, folder, split).pool(f"scorer {split}", size)
+    def __init__(self, task, folder, split="val"):
+        held_out = caption_source(task.data, folder, split).pool(f"scorer {split}", task.preset.held_out)
         unique = {caption.text: caption for caption in held_out}
         self.pool = encode_pool(task.encoder, list(unique.values()))
         generator = torch.Generator().manual_seed(0)
@@ -228,7 +230,7 @@ def run_training(options, preset=None):
     """Trains, writes the weights file, and returns a line for the user."""
     begun, preset = time.monotonic(), preset or Preset()
     loop = LoopConfig(**{**asdict(preset.loop), **({"steps": options.steps} if options.steps else {})})
-    preset = Preset(preset.network, loop, preset.pool, preset.refresh, preset.family)
+    preset = replace(preset, loop=loop)
     task = ScorerTask(options.data, preset, options.device)
     torch.manual_seed(loop.seed)
     scorer = PoseScorer(preset.network).to(options.device)

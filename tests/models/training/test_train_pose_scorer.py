@@ -1,0 +1,66 @@
+"""Training the text-pose scorer end to end on a fabricated folder, and its choice of batches."""
+
+from argparse import Namespace
+
+import pytest
+import text_pose_folder as fake
+import torch
+
+from contrapposto.models.text_to_pose.ranking import ScorerConfig, load_pose_scorer
+from contrapposto.models.training import train_pose_scorer as training
+from contrapposto.models.training.datasets.captions import CaptionedPoses
+from contrapposto.models.training.datasets.text_pose import mirror_words
+from contrapposto.models.training.loop import LoopConfig
+
+SMALL = training.Preset(ScorerConfig(text_width=32, pose_width=32, embed_dim=16),
+                        LoopConfig(steps=12, batch=16, warmup=3, ema=0.9, log_every=4, validate_every=12), pool=48, refresh=12)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    return fake.write(tmp_path_factory.mktemp("data") / "text_pose")
+
+
+@pytest.fixture(scope="module")
+def task(folder):
+    return training.ScorerTask(folder, SMALL, "cpu")
+
+
+def test_every_sided_sentence_meets_its_mirrored_twin(task):
+    pool = task.pool(0)
+    sided = (pool.twin >= 0).nonzero()[:, 0].tolist()
+    assert sided
+    for place in sided:
+        own, twin = pool.texts.captions[place], pool.texts.captions[pool.twin[place]]
+        assert mirror_words(own.text) == twin.text and own.mirrored != twin.mirrored and torch.equal(own.rows, twin.rows)
+
+
+def test_twins_come_together_and_nobody_comes_twice(task):
+    pool = task.pool(0)
+    chosen = task.choose(pool, task.draw(torch.Generator().manual_seed(1))).tolist()
+    assert len(chosen) == len(set(chosen))
+    assert all(int(pool.twin[place]) in chosen for place in chosen if pool.twin[place] >= 0)
+
+
+def test_a_pose_that_shows_more_is_not_counted_against_a_sentence():
+    bare = training.Shown("stand", None, frozenset())
+    waving = training.Shown("stand", None, frozenset({("ARM", "wave", "left")}))
+    assert waving.satisfies(bare) and not bare.satisfies(waving) and waving.satisfies(waving)
+    assert not waving.mirrored().satisfies(waving) and waving.mirrored().mirrored() == waving
+    looking = training.Shown("stand", "left", frozenset({("HEAD", "looking to the left", None)}))
+    assert looking.mirrored().modifiers == {("HEAD", "looking to the right", None)} and looking.mirrored().side == "right"
+
+
+def test_a_sentence_draws_poses_of_its_side(task):
+    caption = CaptionedPoses("x", torch.tensor([3]), True)
+    features = task.pose_features([caption, CaptionedPoses("x", torch.tensor([3]), False)], torch.Generator().manual_seed(0))
+    assert torch.equal(features[0], task.features[1, 3]) and torch.equal(features[1], task.features[0, 3])
+
+
+def test_training_writes_weights_that_load(folder, tmp_path):
+    options = Namespace(data=folder, steps=None, run=tmp_path / "run", out=tmp_path / "scorer.safetensors", device="cpu")
+    assert "test_sides" in training.run_training(options, SMALL)
+    scorer = load_pose_scorer(options.out)
+    assert scorer.about["training"]["excluded"] == ["DeepMimic"] and scorer.pose_std.min() >= training.MIN_STD * 0.999
+    losses = [line for line in (tmp_path / "run" / "curve.jsonl").read_text().splitlines() if '"loss"' in line]
+    assert len(losses) == 3
