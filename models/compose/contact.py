@@ -11,8 +11,9 @@ from ..types import Render
 from .backdrop import pixel_rays
 from .shadow import SHRINK, coverage, flatten, light_directions, shrunk, smooth
 
-LIGHTS = 32
-SPREAD = 0.5  # a wide light, as an overcast sky: dark at the soles, soon gone above
+LIGHTS = 48
+REACH = 0.6  # metres above the floor: what is higher throws no shadow that an overcast sky would show
+SPREAD = 0.5  # a wide light: dark at the soles, soon gone above
 
 
 def visible_points(render: Render, row: int) -> Tensor:
@@ -48,7 +49,7 @@ def visible_shadow(render: Render, floor=None) -> Tensor:
         if float(-(camera.R[0].mT @ camera.t[0])[1]) <= level:
             raise InputError("contact shadow", "on a floor above the camera", "cannot be seen", "Choose a view from above the floor.")
         small = shrunk(camera, SHRINK)
-        fallen = flatten(points, light_directions(camera.R[0], LIGHTS, SPREAD), level)
+        fallen = flatten(points[points[:, 1] < level + REACH], light_directions(camera.R[0], LIGHTS, SPREAD), level)
         rows.append(coverage(fallen, small[[0] * LIGHTS]).mean(0))
     shadow = interpolate(smooth(torch.stack(rows))[:, None], scale_factor=SHRINK, mode="bicubic")
     return shadow[:, 0, : render.camera.height, : render.camera.width].clamp(0, 1)
