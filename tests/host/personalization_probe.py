@@ -79,6 +79,11 @@ def outputs(node, *arguments, **options):
     return node.execute(*arguments, **options).args
 
 
+def difference(one, other):
+    """The largest difference as a share of the largest value."""
+    return ((one - other).abs().max() / other.abs().max()).item()
+
+
 def says(call):
     try:
         call()
@@ -117,12 +122,12 @@ comfy.utils.save_torch_file({"x": x, "times": times, "context": context, "out": 
 calls.clear()
 patched = patches.apply_patch(base, patch, 1.0)
 from_patch = sample(*prepared(patched), calls=calls)
-report["patch_to_full"] = ((from_patch - from_full).abs().max() / from_full.abs().max()).item()
+report["patch_to_full"] = difference(from_patch, from_full)
 report["patched_channels"] = calls[0][0].shape[1]
 
 # half the strength is something else; none is the unchanged model; the base is as it was
 half = sample(*prepared(patches.apply_patch(base, patch, 0.5)))
-report["half_differs"] = ((half - from_patch).abs().max() / from_patch.abs().max()).item()
+report["half_differs"] = difference(half, from_patch)
 report["zero_is_base"] = torch.equal(sample(*prepared(patches.apply_patch(base, patch, 0.0))), before)
 report["base_untouched"] = torch.equal(sample(*prepared(base)), before)
 
@@ -145,8 +150,8 @@ kept = encoded.change_mask[:, None, ::8, ::8].expand_as(before) == 0
 report["kept"] = {"cells": int(kept.sum()), "exact": torch.allclose(before[kept], encoded.avatar_latents[kept], atol=1e-4)}
 
 # together with a LoRA on either side, a ControlNet, an area of another size, and a batch
-name = "diffusion_model.input_blocks.1.1.transformer_blocks.0.attn2.to_q"
-lora = {f"{name}.lora_up.weight": torch.ones(320, 2) * 0.05, f"{name}.lora_down.weight": torch.ones(2, 320) * 0.05}
+name = "diffusion_model.input_blocks.1.1.transformer_blocks.0.attn1.to_v"
+lora = {f"{name}.lora_up.weight": torch.randn(320, 2) * 0.3, f"{name}.lora_down.weight": torch.randn(2, 320) * 0.3}
 
 
 def with_lora(model):
@@ -157,7 +162,7 @@ def with_lora(model):
 
 inside = sample(*prepared(patches.apply_patch(with_lora(base), patch, 1.0)))
 outside = sample(*prepared(with_lora(patched)))
-report["lora"] = {"order": torch.allclose(inside, outside, atol=1e-4), "acts": not torch.allclose(outside, from_patch, atol=1e-4)}
+report["lora"] = {"order": difference(inside, outside), "acts": difference(outside, from_patch)}
 
 net = comfy.cldm.cldm.ControlNet(image_size=32, in_channels=4, hint_channels=3, model_channels=320, num_res_blocks=[1, 1],
                                  channel_mult=[1, 1], transformer_depth=[1, 0], transformer_depth_middle=-2, num_heads=8,
@@ -170,8 +175,7 @@ net.forward = lambda *a, **k: (seen.append(k["context"].shape[1]), forward(*a, *
 hint = given["gray"]
 pair = nodes.ControlNetApplyAdvanced().apply_controlnet(positive, negative, control, hint, 0.5, 0.0, 1.0)
 controlled = sample(*prepared(patched, *pair))
-report["control"] = {"acts": not torch.allclose(controlled, from_patch, atol=1e-4), "tokens": seen[0],
-                     "finite": bool(torch.isfinite(controlled).all())}
+report["control"] = {"acts": difference(controlled, from_patch), "tokens": seen[0]}
 
 model, wanted, unwanted, latent = prepared(patched)
 batch = {"samples": latent["samples"].repeat(3, 1, 1, 1), "noise_mask": latent["noise_mask"].repeat(3, 1, 1, 1)}

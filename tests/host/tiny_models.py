@@ -71,8 +71,24 @@ def clip_l(seed=0):
 
 
 def save_checkpoint(path, unet):
-    """Writes a single-file checkpoint: a UNet (LDM names), the tiny autoencoder, CLIP-L."""
+    """Writes a single-file checkpoint, .safetensors or .ckpt: a UNet (LDM names), the tiny autoencoder, CLIP-L."""
     from safetensors.torch import save_file
 
     parts = {"model.diffusion_model.": unet, "first_stage_model.": taesd(), "cond_stage_model.transformer.": clip_l()}
-    save_file({prefix + name: weight.contiguous() for prefix, part in parts.items() for name, weight in part.items()}, str(path))
+    weights = {prefix + name: weight.half().contiguous() for prefix, part in parts.items() for name, weight in part.items()}
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if path.suffix == ".ckpt":
+        torch.save({"state_dict": weights}, path)
+    else:
+        save_file(weights, str(path))
+
+
+def stock(server):
+    """Puts what the example workflows name into a server's folders: the inpainting checkpoint, and ComfyUI's own example picture."""
+    import shutil
+
+    checkpoint = server.base / "models" / "checkpoints" / "sd-v1-5-inpainting.ckpt"
+    if not checkpoint.exists():
+        save_checkpoint(checkpoint, ldm_unet(diffusers_unet(9)))
+        (server.base / "input").mkdir(exist_ok=True)
+        shutil.copy(server.host.root / "input" / "example.png", server.base / "input" / "example.png")
