@@ -250,6 +250,7 @@ class RenderPoseMap(io.ComfyNode):
             ],
             outputs=[
                 io.Image.Output(display_name="image", tooltip="The map on black."),
+                *_mask_and_render(),
                 sockets.PoseKeypoint.Output(
                     display_name="pose_keypoint", tooltip="The points in pixels, one entry per picture."
                 ),
@@ -260,10 +261,11 @@ class RenderPoseMap(io.ComfyNode):
     def execute(cls, figure, camera, hide_far_face, body_model=None):
         device = host.compute_device()
         figure, camera = convert.figure_on(device, figure, body_model), camera.to(device)
-        depth = render_figure(figure, camera, on_row=host.progress()).depth if hide_far_face else None
-        keypoints = project_keypoints(figure, camera, depth)
-        image = host.to_intermediate(draw_pose_map(keypoints))
-        return io.NodeOutput(image, convert.keypoints_to_pose_keypoint(keypoints), ui=convert.preview_image(image))
+        render = render_figure(figure, camera, on_row=host.progress())
+        keypoints = project_keypoints(figure, camera, render.depth if hide_far_face else None)
+        image, render = host.to_intermediate(draw_pose_map(keypoints)), host.to_intermediate(render)
+        people = convert.keypoints_to_pose_keypoint(keypoints)
+        return io.NodeOutput(image, render.alpha, render, people, ui=convert.preview_image(image))
 
 
 class RenderStudio(io.ComfyNode):
@@ -324,12 +326,18 @@ def _render_schema(verb, display_name, description, inputs):
         inputs=[*inputs, engine],
         outputs=[
             io.Image.Output(display_name="image", tooltip="The picture; black where nothing is."),
-            io.Mask.Output(display_name="mask", tooltip=MASK_TOOLTIP),
-            sockets.BodyRender.Output(
-                display_name="body_render", tooltip="Colours, mask, depth in metres and camera, for Paste Avatar Back."
-            ),
+            *_mask_and_render(),
         ],
     )
+
+
+def _mask_and_render():
+    """The outputs that follow the picture in every rendering node."""
+    told = "Colours, mask, depth in metres and camera, for Paste Avatar Back."
+    return [
+        io.Mask.Output(display_name="mask", tooltip=MASK_TOOLTIP),
+        sockets.BodyRender.Output(display_name="body_render", tooltip=told),
+    ]
 
 
 def _draw(figure, camera, shading, engine, body_model=None):

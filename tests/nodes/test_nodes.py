@@ -141,8 +141,9 @@ def test_depth_is_white_near_and_black_where_nothing_is(execute, poses, camera):
 
 
 def test_pose_map_and_its_key_points(execute, poses, camera):
-    image, people = execute("RenderPoseMap", figure=poses, camera=camera)
+    image, mask, render, people = execute("RenderPoseMap", figure=poses, camera=camera)
     assert image.shape == (3, SIZE, SIZE, 3) and 0.001 < (image > 0).float().mean() < 0.3
+    assert torch.equal(mask, render.alpha) and 0.01 < mask.mean() < 0.9
     assert len(people) == 3 and (people[0]["canvas_width"], people[0]["canvas_height"]) == (SIZE, SIZE)
     points = torch.tensor(people[0]["people"][0]["pose_keypoints_2d"]).reshape(18, 3)
     assert torch.all(points[:, :2] >= 0) and torch.all(points[:, :2] <= SIZE)
@@ -154,7 +155,7 @@ def test_key_points_behind_the_head_are_left_out_on_demand(execute, poses):
     (back,) = execute("FrameBody", figure=poses, width=SIZE, height=SIZE, view="back")
     nose = {}
     for hide in (True, False):
-        _, people = execute("RenderPoseMap", figure=poses, camera=back, hide_far_face=hide)
+        *_, people = execute("RenderPoseMap", figure=poses, camera=back, hide_far_face=hide)
         nose[hide] = people[0]["people"][0]["pose_keypoints_2d"][:3]
     assert nose[True] == [0, 0, 0] and nose[False][2] == 1
 
