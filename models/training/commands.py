@@ -27,6 +27,12 @@ def add_commands(commands, shared, pick_device):
     option("--pictures", type=int, default=40, metavar="N", help="pairs in the blind test page, 0 for none (default 40)")
     option("--out", default="output/evaluate", metavar="DIR", help="folder (default output/evaluate)")
     text_to_pose.set_defaults(run=lambda arguments, progress: run_text_to_pose(arguments, progress, pick_device(arguments.device)))
+    scenes = what.add_parser("personalization", parents=[shared], help="scenes around avatars, several systems side by side")
+    scenes.add_argument("folder", metavar="DIR", help="prompts.jsonl, avatars and one folder of scenes per system")
+    scenes.add_argument("--systems", nargs="+", default=["baseline", "ours"], metavar="NAME", help="folders to compare, ours last")
+    scenes.add_argument("--clip", metavar="DIR", help="CLIP in transformers' layout, for the similarity to the text")
+    scenes.add_argument("--out", default="output/personalization", metavar="DIR", help="folder (default output/personalization)")
+    scenes.set_defaults(run=lambda arguments, progress: run_personalization(arguments, progress, pick_device(arguments.device)))
 
 
 def run_text_to_pose(arguments, progress, device):
@@ -47,3 +53,14 @@ def run_text_to_pose(arguments, progress, device):
     if arguments.pictures:
         paths.append(preference_pairs(folder / "side_by_side.html", bench, arguments.pictures, on_stage=progress))
     return {"text": as_markdown(report), "files": [str(path) for path in paths], "scores": report}
+
+
+def run_personalization(arguments, progress, device):
+    """Scores and the blind preference pages."""
+    from .evaluate_personalization import as_table, evaluate_scenes, load_clip, open_scenes, write_report
+
+    scenes = open_scenes(arguments.folder, arguments.systems)
+    clip = load_clip(arguments.clip, device) if arguments.clip else None
+    scores = evaluate_scenes(scenes, clip, on_row=lambda done, total: progress("scoring", done, total))
+    paths = write_report(scenes, scores, arguments.out)
+    return {"text": as_table(scores), "files": [str(path) for path in paths], "scores": scores}

@@ -6,6 +6,7 @@ Which system made which picture is drawn anew for every sentence and shown only 
 from __future__ import annotations
 
 import base64
+import html
 import io
 import json
 import random
@@ -75,13 +76,31 @@ def write_side_by_side(path, texts, systems, body, size=320, seed=0, on_row=None
         seed: of the order of the two pictures.
         on_row: called with (done, total).
     """
-    names, shuffle, pairs = list(systems), random.Random(seed), []
-    for i, text in enumerate(texts):
-        order = [0, 1] if shuffle.random() < 0.5 else [1, 0]
-        pairs.append({"text": text, "order": order, "pictures": [_picture(body, systems[names[which]][i], size) for which in order]})
+    pictures = {name: [] for name in systems}
+    for i in range(len(texts)):
+        for name, pose in systems.items():
+            pictures[name].append(_picture(body, pose[i], size))
         if on_row:
             on_row(i + 1, len(texts))
-    page = _PAGE.replace("PAIRS", _embed(pairs)).replace("NAMES", _embed(names))
+    return write_page(path, texts, pictures, seed)
+
+
+def write_page(path, texts, pictures, seed=0, question="Which pose fits the sentence better?"):
+    """Writes the page for pictures that are there already.
+
+    Args:
+        path: the HTML file.
+        texts: the sentences.
+        pictures: {name of a system: one data address per sentence}, exactly two.
+        seed: of the order of the two pictures.
+        question: what the page asks.
+    """
+    names, shuffle, pairs = list(pictures), random.Random(seed), []
+    for i, text in enumerate(texts):
+        order = [0, 1] if shuffle.random() < 0.5 else [1, 0]
+        pairs.append({"text": text, "order": order, "pictures": [pictures[names[which]][i] for which in order]})
+    page = _PAGE.replace("Which pose fits the sentence better?", html.escape(question))
+    page = page.replace("PAIRS", _embed(pairs)).replace("NAMES", _embed(names))
     with atomic_write(path, "--out") as part:
         part.write_text(page, encoding="utf-8")
     return path
@@ -94,12 +113,17 @@ def _embed(value):
 
 def _picture(body, pose, size):
     """One gray body as a data address."""
-    from PIL import Image
-
     figure = pose_body(body, pose)
     drawn = render_figure(figure, frame_figure(figure, size, size, view="three-quarter"), "gray")
     alpha = drawn.alpha[0, ..., None]
-    pixels = ((drawn.rgb[0] * alpha + 0.97 * (1 - alpha)) * 255).round().clamp(0, 255).byte()
+    return as_address(drawn.rgb[0] * alpha + 0.97 * (1 - alpha))
+
+
+def as_address(pixels):
+    """A picture (H, W, 3) 0..1 as a data address."""
+    from PIL import Image
+
+    pixels = (pixels * 255).round().clamp(0, 255).byte()
     held = io.BytesIO()
     Image.fromarray(pixels.cpu().numpy()).save(held, "JPEG", quality=82)
     return "data:image/jpeg;base64," + base64.b64encode(held.getvalue()).decode()
