@@ -14,6 +14,7 @@ from ..assets.registry import DEFAULT_AVATAR, bundled
 from ..assets.search import find_file
 from ..checks import InputError
 from ..types import Material
+from .bone_map import find_bone_map
 from .gltf import read_gltf
 from .gltf_file import NAME
 from .rig import Rig, build_rig
@@ -79,12 +80,14 @@ class Avatar:
         return replace(self, **moved)
 
 
-def load_avatar(source=None, device="cpu"):
+def load_avatar(source=None, device="cpu", bone_map=None):
     """Loads a rigged humanoid character.
 
     Args:
         source: None for the bundled default avatar; a Path; or a name (str) inside the avatar folders: .glb, .vrm or .gltf.
         device: where the tensors go.
+        bone_map: which bone plays which joint, where the file's own names are wrong: a dict, JSON text or the Path of a JSON file.
+            None takes ``<avatar>.bones.json`` beside the file, if there is one.
 
     Raises:
         InputError: the file is missing, damaged, compressed, has no skeleton, or is not a humanoid.
@@ -92,8 +95,9 @@ def load_avatar(source=None, device="cpu"):
     path = bundled(DEFAULT_AVATAR) if source is None else source if isinstance(source, Path) else find_file("avatars", source)
     if path.suffix.lower() == ".fbx":
         raise InputError(NAME, path, "has the type .fbx", "Convert it to .glb first, for example with Blender (File > Export > glTF 2.0).")
+    entries = find_bone_map(path, bone_map)
     scene = read_gltf(path)
-    rig = build_rig(scene, path)
+    rig = build_rig(scene, path, entries)
     return _assemble(scene, rig, path).to(device)
 
 

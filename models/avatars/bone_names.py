@@ -1,6 +1,7 @@
 """What bone names mean: a name becomes a side and a role, for the rigging conventions in common use.
 
-Covered: Mixamo, Unreal, Rigify (DEF-), Blender (.L/.R), Character Creator, DAZ, 3ds Max Biped, VRoid, Unity, SMPL, ours.
+Covered: Mixamo, Unreal, Rigify (DEF-), Blender (.L/.R), Character Creator, DAZ, MakeHuman, MMD, 3ds Max Biped, VRoid, Unity, SMPL,
+ours; with any prefix before them.
 Roles are SMPL joint names (``left_knee``), so that nothing has to be translated twice.
 """
 
@@ -17,6 +18,8 @@ NOT_A_LIMB = {
     "twist", "roll", "ik", "pole", "target", "ctrl", "control", "end", "leaf", "tip", "nub", "share", "sec", "adj", "null", "mch", "org",
     "helper", "root", "effector", "site", "top",
 }  # fmt: skip
+
+FOUR_LEGGED = {"front", "back", "rear", "hind"}  # legs named so are not a human's
 
 # Role -> names without side and digits, the surest first. A later role never takes a bone that an earlier one has.
 CENTRAL = {
@@ -37,7 +40,17 @@ SIDED = {
 FINGERS = ("index", "middle", "pinky", "ring", "thumb")  # SMPL+H's order
 _FINGER = re.compile(r"^(?:hand|f|finger)?(thumb|index|middle|mid|ring|pinky|little)(?:finger)?(?:proximal|intermediate|distal)?$")
 _FINGER_NAMES = {"mid": "middle", "little": "pinky"}
+_COUNTED = ("thumb", "index", "middle", "ring", "pinky")  # how MakeHuman (from 1) and 3ds Max (from 0) number fingers
+_MAKEHUMAN_FINGER, _BIPED_FINGER = re.compile(r"finger_?([1-5])-\d", re.I), re.compile(r"finger([0-4])\d?$", re.I)
 _FACE = {"nose": "nose", "eye": "eye", "ear": "ear"}
+
+_JAPANESE = {
+    "下半身": "lowerbody", "頭": "head", "首": "neck", "肩": "clavicle", "腕": "upperarm", "ひじ": "forearm", "肘": "forearm",
+    "手首": "hand", "足": "thigh", "ひざ": "shin", "膝": "shin", "足首": "foot", "つま先": "toe", "足先EX": "toe", "目": "eye",
+    "親指": "thumb", "人指": "index", "人差指": "index", "人差し指": "index", "中指": "middle", "薬指": "ring", "小指": "pinky",
+}  # fmt: skip
+_JAPANESE_SIDES = {"左": "left", "右": "right"}
+_DIGITS = re.compile(r"[0-9０-９]+")
 
 _VRM_LIMBS = {
     "UpperLeg": "hip", "LowerLeg": "knee", "Foot": "ankle", "Toes": "foot", "Shoulder": "collar", "UpperArm": "shoulder",
@@ -51,12 +64,47 @@ def read_bone_name(name):
 
     Example: ``mixamorig:LeftUpLeg`` -> ("left", "upleg"). The key is "" for helpers such as twist and IK bones.
     """
-    words = re.findall(r"[A-Z]+(?=[A-Z][a-z])|[A-Z]?[a-z]+|[A-Z]+", re.split(r"[:|]", name)[-1])
+    side, words = _words(name)
+    return side, "".join(words)
+
+
+def read_prefixed_name(name):
+    """Returns (side, key) of a name whose first words mean nothing: the longest ending that is a known key, or ("", "").
+
+    Example: ``Hero_LeftForeArm`` -> ("left", "forearm").
+    """
+    side, words = _words(name)
+    if FOUR_LEGGED & set(words):
+        return "", ""
+    endings = ("".join(words[i:]) for i in range(1, len(words)))
+    known = next((key for key in endings if key in _KEYS or finger_of(key)), "")
+    return (side, known) if known else ("", "")
+
+
+def _words(name):
+    """Side and remaining words of a name."""
+    name = re.split(r"[:|]", name)[-1]
+    japanese = _read_japanese(name)
+    if japanese is not None:
+        return japanese
+    words = re.findall(r"[A-Z]+(?=[A-Z][a-z])|[A-Z]?[a-z]+|[A-Z]+", name)
     words = [part for word in words for part in _split_side(word.lower())]
     if NOT_A_LIMB & set(words):
-        return "", ""
+        return "", []
     side = next((SIDES[word] for word in words if word in SIDES), "")
-    return side, "".join(word for word in words if word not in SIDES and word not in NOISE)
+    counted = [(_MAKEHUMAN_FINGER.search(name), 1), (_BIPED_FINGER.search(name), 0)]
+    finger = next((_COUNTED[int(found[1]) - start] for found, start in counted if found), None)
+    return side, [finger] if finger else [word for word in words if word not in SIDES and word not in NOISE]
+
+
+def _read_japanese(name):
+    """Side and key of an MMD bone name; None for other names. Deform copies end in D; twist, IK and control bones have no key."""
+    if name.isascii():
+        return None
+    side = _JAPANESE_SIDES.get(name[0], "")
+    plain = _DIGITS.sub("", name[1:] if side else name)
+    plain = plain.removesuffix("D").removesuffix("Ｄ")
+    return (side, [_JAPANESE[plain]]) if plain in _JAPANESE else ("", [])
 
 
 def finger_of(key):
@@ -96,8 +144,14 @@ def vrm_role(bone):
 
 
 def _split_side(word):
-    """``leftarm`` -> left, arm; words that merely begin with an l or r stay whole."""
+    """``leftarm`` -> left, arm; ``rshoulder`` -> r, shoulder; words that merely begin with an l or r stay whole."""
     for side in ("left", "right"):
         if word.startswith(side) and len(word) > len(side):
             return side, word.removeprefix(side)
+    if word[0] in "lr" and (word[1:] in _LIMB_KEYS or finger_of(word[1:])):
+        return word[0], word[1:]
     return (word,)
+
+
+_LIMB_KEYS = {key for keys in SIDED.values() for key in keys}
+_KEYS = _LIMB_KEYS | {key for keys in CENTRAL.values() for key in keys}

@@ -45,6 +45,7 @@ def fit_report(avatar, joints: Tensor, scale: float, posed) -> str:
     missing = [name for name in JOINT_NAMES[:22] if name not in humanoid]
     fingers = sum(role not in JOINT_NAMES for role in humanoid)
     lines = [f"{avatar.name}: {len(humanoid) - fingers} of 22 body joints and {fingers} of 30 finger joints found by {avatar.rig.source}."]
+    lines += [f"{note}." for note in avatar.rig.notes]
     if missing:
         lines.append(f"Not in this rig, so they follow their neighbours: {', '.join(missing)}.")
     lines.append(f"Scale {scale:.4g}. Error per joint, mean of {len(joints)} row(s): bone direction in degrees, position in millimetres.")

@@ -1,7 +1,8 @@
 """A character's skeleton: which bones are a human's, where they rest, and what each one moves.
 
-The humanoid map (role -> node, roles named as SMPL joints) comes from the file's VRM map, else from bone names, and is then
-checked by geometry. The pelvis and the spine are read off the skeleton itself, whatever their names.
+The humanoid map (role -> node, roles named as SMPL joints) comes from the file's VRM map, else from bone names, is checked by
+geometry, and is completed or replaced by what geometry alone tells (`bone_geometry`). A user's bone map overrides all of it. The
+pelvis and the spine are read off the skeleton itself, whatever their names.
 """
 
 from __future__ import annotations
@@ -12,12 +13,14 @@ import numpy as np
 
 from ..bodies.joints import JOINT_NAMES, PARENTS
 from ..checks import InputError
-from .bone_names import CENTRAL, FINGERS, SIDED, face_role, finger_of, read_bone_name, vrm_role
+from .bone_geometry import map_by_geometry
+from .bone_map import apply_bone_map
+from .bone_names import CENTRAL, FINGERS, SIDED, face_role, finger_of, read_bone_name, read_prefixed_name, vrm_role
 from .gltf_file import NAME
 
 REQUIRED = ("pelvis",) + tuple(f"{s}_{p}" for s in ("left", "right") for p in ("hip", "knee", "ankle", "shoulder", "elbow"))
-REMEDY = ("Give a character with two arms and two legs whose bones are named as in Mixamo, Unreal, Blender (.L/.R), Unity or SMPL, "
-          "or export it as VRM, which carries its own bone map.")
+REMEDY = ("Give a character with two arms and two legs that stands upright at rest; or name its bones as in Mixamo, Unreal, "
+          "Blender (.L/.R), Unity or SMPL; or write a bone map (<avatar>.bones.json) that says which bone is which.")
 HANDS = tuple(f"{side}_{finger}{n}" for side in ("left", "right") for finger in FINGERS for n in (1, 2, 3))  # BodyPose.hands' order
 ROLES = JOINT_NAMES[:22] + HANDS
 PARENT_ROLE = {name: JOINT_NAMES[parent] for name, parent in zip(JOINT_NAMES, PARENTS) if parent >= 0} | {
@@ -37,6 +40,7 @@ class Rig:
         face: face point ("nose", "left_eye", ...) -> node, where bones for them exist.
         R_body: (3, 3) turns the file's axes into the body frame (+Y up, +Z front, +X left).
         source: what the map was read from, for the report.
+        notes: what was guessed or overridden, one sentence each, for the report.
     """
 
     names: list
@@ -46,6 +50,7 @@ class Rig:
     face: dict
     R_body: np.ndarray
     source: str
+    notes: tuple = ()
 
     def position(self, role):
         """(3,) rest position of a role's bone in the body frame."""
@@ -80,8 +85,13 @@ class Rig:
         return found
 
 
-def build_rig(scene, path):
+def build_rig(scene, path, bone_map=None):
     """Finds the human in a GltfScene.
+
+    Args:
+        scene: the read file.
+        path: its name in messages.
+        bone_map: role -> bone name (None: no bone) that overrides what is found; see `bone_map.find_bone_map`.
 
     Raises:
         InputError: no skeleton, or not a humanoid; the message lists the bones that were found and missed.
@@ -93,12 +103,83 @@ def build_rig(scene, path):
     parents, positions = scene.parents, scene.world[:, :3, 3]
     source = "the file's VRM map" if scene.vrm_bones else "bone names"
     found = _from_vrm(scene.vrm_bones) if scene.vrm_bones else _from_names(scene, used)
+    found = found if bone_map is None else apply_bone_map(found, bone_map, scene.names, scene.order, used)
+    found, source, notes = _with_geometry(found, scene, used, source, fixed=bone_map or {})
     found = _with_pelvis_and_spine(found, parents, positions)
+    if bone_map:
+        found = apply_bone_map(found, bone_map, scene.names, scene.order, used)
+        notes += (f"{len(bone_map)} joints were set by the bone map",)
     _check_complete(found, scene, path)
     face = {role: node for role, node in _face_bones(scene).items() if _is_below(node, found.get("head"), parents)}
     humanoid = {role: found[role] for role in ROLES if role in found}
     R_body = _check_geometry(humanoid, positions, path)
-    return Rig(scene.names, parents, scene.world, humanoid, face, R_body, source)
+    return Rig(scene.names, parents, scene.world, humanoid, face, R_body, source, notes)
+
+
+def _with_geometry(found, scene, used, source, fixed):
+    """Completes a map that lacks required bones, and replaces one that no human body can have, by what geometry tells.
+
+    Returns:
+        (role -> node, source, notes). What the user has fixed is never replaced.
+    """
+    positions = scene.world[:, :3, 3]
+    missed = [role for role in REQUIRED[1:] if role not in found]
+    wrong = [] if missed else _contradictions(found, positions)
+    if not missed and not wrong:
+        return found, source, ()
+    guess, notes = map_by_geometry(scene.parents, positions, used, *_skin(scene))
+    if not guess or _contradictions(guess, positions):
+        return found, source, ()
+    merged = {role: node for role, node in guess.items() if role not in found and node not in found.values()} | found
+    whole = all(role in merged for role in REQUIRED[1:]) and not _contradictions(merged, positions)
+    if whole and 0 < len(missed) < len(REQUIRED) - 1:
+        added = [role for role in ROLES if role in merged and role not in found]
+        told = ", ".join(f"{role} = {scene.names[merged[role]]}" for role in added)
+        return merged, f"{source} and geometry", (f"Guessed by geometry: {told}", *notes)
+    kept = {role: found[role] for role in fixed if role in found}
+    merged = {role: node for role, node in guess.items() if role not in fixed and node not in kept.values()} | kept
+    why = f"bone names contradict the skeleton ({wrong[0]})" if wrong else f"bone names say nothing about {', '.join(missed[:3])}"
+    told = ", ".join(f"{role} = {scene.names[node]}" for role, node in merged.items() if role not in kept)
+    return merged, "geometry", (f"All bones were guessed by geometry, for {why}: {told}", *notes)
+
+
+def _contradictions(found, positions):
+    """What in a complete map no standing human can have; empty when it may be right."""
+    at = {role: positions[node] for role, node in found.items()}
+    up = at["left_shoulder"] + at["right_shoulder"] - at["left_ankle"] - at["right_ankle"]
+    up = up / max(np.linalg.norm(up), 1e-12)
+    lateral = at["left_hip"] - at["right_hip"]
+    said, heading = [], np.zeros(3)
+    for side, sign in (("left", 1), ("right", -1)):
+        heights = [at[f"{side}_{part}"] @ up for part in ("shoulder", "hip", "knee", "ankle")]
+        if sorted(heights, reverse=True) != heights:
+            said.append(f"{side} shoulder, hip, knee and ankle are not one above the other")
+        chains = (("hip", "knee", "ankle"), ("shoulder", "elbow", "wrist"))
+        for a, b, c in ([f"{side}_{part}" for part in chain] for chain in chains):
+            lengths = [np.linalg.norm(at[b] - at[a]), np.linalg.norm(at[c] - at[b]) if c in at else 0.0]
+            if c in at and min(lengths) > 0 and not 0.3 < lengths[0] / lengths[1] < 3.3:
+                said.append(f"{a} to {b} and {b} to {c} differ in length more than threefold")
+        if sign * (at[f"{side}_elbow"] - (at["left_shoulder"] + at["right_shoulder"]) / 2) @ lateral < 0:
+            said.append(f"the {side} arm is on the side of the other leg")
+        if f"{side}_foot" in at:
+            heading = heading + at[f"{side}_foot"] - at[f"{side}_ankle"]
+    front = np.cross(lateral, up)
+    if heading @ front < -0.5 * np.linalg.norm(heading) * np.linalg.norm(front):
+        said.append("the toes point backwards, so left and right are exchanged")
+    return said
+
+
+def _skin(scene, most=20_000):
+    """(V, 3) rest vertices, at most about so many, and (V,) the node that moves each most."""
+    points, owners = [], []
+    step = 1 + sum(len(part.vertices) for part in scene.parts) // most
+    for part in scene.parts:
+        own = np.take_along_axis(part.joints, part.weights.argmax(1)[:, None], 1)[::step, 0]
+        binds = {int(node): scene.world[node] @ part.binds[int(node)] for node in np.unique(own)}
+        maps = np.stack([binds[int(node)] for node in own]) if len(own) else np.zeros((0, 4, 4))
+        points.append(np.einsum("vij,vj->vi", maps[:, :3, :3], part.vertices[::step]) + maps[:, :3, 3])
+        owners.append(own)
+    return np.concatenate(points), np.concatenate(owners)
 
 
 def _moving_nodes(scene):
@@ -122,6 +203,9 @@ def _from_names(scene, used):
     for node in scene.order:
         if node in used:
             by_key.setdefault(read_bone_name(scene.names[node]), []).append(node)
+    for node in scene.order:  # names behind some prefix come after those without one
+        if node in used and (key := read_prefixed_name(scene.names[node]))[1]:
+            by_key.setdefault(key, []).append(node)
     found, taken = {}, set()
 
     def take(role, keys):

@@ -28,6 +28,13 @@ CONVENTIONS = {
               ("Thigh", "Calf", "Foot", "Toe0", "Clavicle", "UpperArm", "Forearm", "Hand")),
     "SMPL": ("m_avg_Pelvis", "m_avg_Spine1", "m_avg_Spine3", "m_avg_Neck", "m_avg_Head", "m_avg_{L}_{part}",
              ("Hip", "Knee", "Ankle", "Foot", "Collar", "Shoulder", "Elbow", "Wrist")),
+    "MakeHuman": ("root", "spine05", "spine01", "neck01", "head", "{part}.{L}",
+                  ("upperleg01", "lowerleg01", "foot", "toe1-1", "clavicle", "upperarm01", "lowerarm01", "wrist")),
+    "MMD": ("センター", "上半身", "上半身2", "首", "頭", "{左}{part}", ("足", "ひざ", "足首", "つま先", "肩", "腕", "ひじ", "手首")),
+    "a prefix": ("Hero Hips", "Hero Spine", "Hero Chest", "Hero Neck", "Hero Head", "Hero{Left}{part}",
+                 ("UpLeg", "Leg", "Foot", "ToeBase", "Shoulder", "Arm", "ForeArm", "Hand")),
+    "lower case": ("hip", "abdomen", "chest", "neck", "head", "{l}{part}",
+                   ("thigh", "shin", "foot", "toe", "collar", "shoulder", "forearm", "hand")),
     "SMPL-X": ("pelvis", "spine1", "spine3", "neck", "head", "{left}_{part}",
                ("hip", "knee", "ankle", "foot", "collar", "shoulder", "elbow", "wrist")),
 }  # fmt: skip
@@ -37,7 +44,7 @@ def bone_names(convention):
     *central, pattern, parts = CONVENTIONS[convention]
     names = dict(zip(("pelvis", "spine", "chest", "neck", "head"), central))
     for side in ("left", "right"):
-        words = {"left": side, "Left": side.title(), "l": side[0], "L": side[0].upper()}
+        words = {"左": {"left": "左", "right": "右"}[side], "left": side, "Left": side.title(), "l": side[0], "L": side[0].upper()}
         names |= {f"{side}_{role}": pattern.format(part=part, **words) for role, part in zip(PARTS, parts)}
     return names
 
@@ -55,7 +62,11 @@ def test_known_conventions_map_completely(stick_glb, convention):
 @pytest.mark.parametrize("name, expected", [
     ("mixamorig:LeftUpLeg", ("left", "upleg")), ("upperarm_twist_01_l", ("", "")), ("lShldrBend", ("left", "shldr")),
     ("CC_Base_R_ElbowShareBone", ("", "")), ("HandIK.L", ("", "")), ("leftforearm", ("left", "forearm")), ("Left", ("left", "")),
-    ("root", ("", "")), ("左腕", ("", "")), ("", ("", "")),
+    ("root", ("", "")), ("左腕", ("left", "upperarm")), ("右足首D", ("right", "foot")),
+    ("左腕捩1", ("", "")), ("全ての親", ("", "")), ("", ("", "")),
+    ("rshoulder", ("right", "shoulder")), ("lhand", ("left", "hand")),
+    ("finger2-1.r", ("right", "index")), ("finger5-3.L", ("left", "pinky")),
+    ("Bip01 L Finger0", ("left", "thumb")), ("Bip01 R Finger42", ("right", "pinky")), ("左人指２", ("left", "index")),
 ])  # fmt: skip
 def test_names_are_taken_apart(name, expected):
     assert read_bone_name(name) == expected
@@ -84,6 +95,99 @@ def test_vrm_map_wins_over_names(stick_glb, version):
     rig = load_avatar(stick_glb(names, name="stick.vrm", edit=edit)).rig
     assert {rig.names[node] for node in rig.humanoid.values()} == set(names.values())
     assert rig.source == "the file's VRM map"
+
+
+def humanoid_names(rig):
+    return {role: rig.names[node] for role, node in rig.humanoid.items()}
+
+
+@pytest.mark.parametrize("turn", [[0, 0, 0, 1], [0, 1, 0, 0], [0.5**0.5, 0, 0, 0.5**0.5]], ids=["as is", "backwards", "Z up"])
+def test_meaningless_names_map_by_geometry(stick_glb, turn):
+    known = bone_names("Unity")
+    names = {role: f"bone {i * 7 % 21}" for i, role in enumerate(known)}
+
+    def edit(document):
+        roots = document["scenes"][0]["nodes"]
+        document["nodes"].append({"name": "turn", "rotation": turn, "children": list(roots)})
+        document["scenes"][0]["nodes"] = [len(document["nodes"]) - 1]
+
+    found, expected = (load_avatar(stick_glb(n, edit=edit)).rig for n in (names, known))
+    assert humanoid_names(found) == {role: names[{v: k for k, v in known.items()}[name]] for role, name in humanoid_names(expected).items()}
+    assert np.allclose(found.R_body, expected.R_body) and found.source == "geometry"
+    assert "guessed by geometry" in found.notes[0] and "left_knee = bone" in found.notes[0] and "toe bones" in found.notes[1]
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_wrong_names_are_found_out(stick_glb, seed):
+    known = bone_names("Mixamo")
+    order = np.random.default_rng(seed).permutation(len(known))
+    names = dict(zip(known, np.array(list(known.values()))[order].tolist()))
+    rig = load_avatar(stick_glb(names)).rig
+    assert rig.source == "geometry" and {names[role] for role in ("left_knee", "right_elbow")} == {
+        humanoid_names(rig)[role] for role in ("left_knee", "right_elbow")}
+
+
+def test_exchanged_sides_are_found_out(stick_glb):
+    known = bone_names("Unreal")
+    other = {"left": "right", "right": "left"}
+    names = {role: known[role.replace(s, other[s])] if (s := role.split("_")[0]) in other else known[role] for role in known}
+    rig = load_avatar(stick_glb(names)).rig
+    assert rig.position("left_wrist")[0] > 0.5 and "left and right are exchanged" in rig.notes[0]
+
+
+def test_what_names_miss_is_guessed_and_told(stick_glb):
+    names = bone_names("Mixamo") | {"left_knee": "gizmo", "right_elbow": "gadget"}
+    rig = load_avatar(stick_glb(names)).rig
+    assert humanoid_names(rig)["left_knee"] == "gizmo" and humanoid_names(rig)["right_elbow"] == "gadget"
+    assert rig.source == "bone names and geometry" and "left_knee = gizmo" in rig.notes[0] and "right_elbow = gadget" in rig.notes[0]
+
+
+def test_feet_without_toes_tell_the_front_by_their_skin(stick_glb):
+    names = {role: f"b{i}" for i, role in enumerate(bone_names("Unity")) if not role.endswith("foot")}
+    assert "shape of the feet" in load_avatar(stick_glb(names)).rig.notes[1]
+
+
+@pytest.mark.parametrize("name, least", [("human-male", 52), ("human-zombie", 34)])
+def test_real_characters_map_without_their_names(real_avatars, name, least):
+    from contrapposto.models.avatars.gltf import read_gltf
+    from contrapposto.models.avatars.rig import build_rig
+
+    scene = read_gltf(real_avatars / f"{name}.glb")
+    named = build_rig(scene, name)
+    scene.names = [f"bone{i}" for i in range(len(scene.names))]
+    blind = build_rig(scene, name)
+    assert blind.humanoid == named.humanoid and len(blind.humanoid) == least
+
+
+def test_a_bone_map_overrides(stick_glb, tmp_path):
+    names = {role: f"b{i}" for i, role in enumerate(bone_names("Unity"))}
+    path = stick_glb(names)
+    inverse = {name: role for role, name in names.items()}
+    given = {"left_wrist": None, "neck": names["head"], "head": None}
+    for bone_map in (given, __import__("json").dumps(given)):
+        rig = load_avatar(path, bone_map=bone_map).rig
+        assert "left_wrist" not in rig.humanoid and "head" not in rig.humanoid and inverse[humanoid_names(rig)["neck"]] == "head"
+        assert "3 joints were set by the bone map" in rig.notes[-1]
+    beside = tmp_path / "stick.bones.json"
+    beside.write_text('{"leftHand": null}')  # VRM's names do as well
+    assert "left_wrist" not in load_avatar(path).rig.humanoid
+    assert "left_wrist" in load_avatar(path, bone_map={"head": names["head"]}).rig.humanoid  # what is given wins over the file
+    beside.unlink()
+
+
+@pytest.mark.parametrize("bone_map, said", [
+    ("{", "is not JSON"), ("[1]", "not an object"), ({"left_sholder": "b1"}, "not a joint of the body.*left_shoulder"),
+    ({"head": "Hed"}, "no bone of this character.*Head"), ({"head": 3}, "not a bone's name"),
+    ({"head": "Neck", "neck": "Neck"}, "two joints"), ("x" * 300_000, "longer than"),
+])  # fmt: skip
+def test_mistakes_in_a_bone_map_are_named(stick_glb, bone_map, said):
+    with pytest.raises(InputError, match=f"(?s)bone map.*{said}"):
+        load_avatar(stick_glb(bone_names("Unity")), bone_map=bone_map)
+
+
+def test_a_bone_map_that_is_not_there(stick_glb, tmp_path):
+    with pytest.raises(InputError, match="bone map.*does not exist"):
+        load_avatar(stick_glb(bone_names("Unity")), bone_map=tmp_path / "no.json")
 
 
 def test_a_character_that_looks_the_other_way_is_turned(stick_glb):
