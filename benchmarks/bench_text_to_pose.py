@@ -22,7 +22,7 @@ from contrapposto.models.types import BodyPose
 
 PROMPT, COUNT = "a woman kneels on one knee and waves with her left hand", 5
 DATA = Path(__file__).parents[2] / "shared/data/text_pose"
-CAPTIONS = 400
+CAPTIONS = 250
 STEP_COUNTS = (4, 6, 8, 10, 12, 16, 20, 30, 50, 100)
 
 

@@ -44,7 +44,7 @@ def sample_poses(model: TextToPose, texts, count=1, seed=0, steps=None, guidance
     Raises:
         InputError: an input is out of range, or the text states do not fit the model.
     """
-    texts = [check_prompt(text) for text in ([texts] if isinstance(texts, str) else texts)]
+    texts = [check_prompt(text) for text in (texts if isinstance(texts, (list, tuple)) else [texts])]
     if not texts:
         raise InputError("prompts", texts, "are none", "Give at least one prompt.")
     defaults = model.defaults

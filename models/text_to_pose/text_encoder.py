@@ -22,6 +22,7 @@ CLIP_L = "clip-l"
 SCALE = "_scale"  # suffix of the per-row scales that turn int8 weights back into floats
 TOKENIZER = "tokenizer_json"
 MAX_TOKENS = 77  # as CLIP's; about 60 words
+PROMPTS_AT_ONCE = 128  # bounds memory
 
 
 @dataclass(frozen=True)
@@ -124,6 +125,10 @@ class MiniLMEncoder:
         Raises:
             InputError: the tokenizer knows no word of a prompt.
         """
+        texts = list(texts)
+        return TextStates.cat([self._encode(texts[i : i + PROMPTS_AT_ONCE]) for i in range(0, len(texts), PROMPTS_AT_ONCE)])
+
+    def _encode(self, texts):
         device = self.network.words.weight.device
         ids, mask = self.tokenize(texts)
         ids, mask = ids.to(device), mask.to(device)
@@ -135,7 +140,7 @@ class MiniLMEncoder:
 
     def tokenize(self, texts):
         """Returns token ids (B, T) int64 and their mask (B, T) bool, padded to the longest prompt."""
-        rows = [encoding.ids for encoding in self.tokenizer.encode_batch(list(texts))]
+        rows = [encoding.ids for encoding in self.tokenizer.encode_batch(texts)]
         unknown = self.tokenizer.token_to_id("[UNK]")
         for text, row in zip(texts, rows):
             if len(row) > 2 and all(token == unknown for token in row[1:-1]):

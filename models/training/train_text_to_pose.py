@@ -65,7 +65,7 @@ class Preset:
 
 PRESETS = {
     "tiny": Preset(NetworkConfig(width=128, layers=4), LoopConfig(1500, 64, warmup=100, ema=0.99, validate_every=500), pool=4096),
-    "base": Preset(NetworkConfig(), LoopConfig(12000, 64, warmup=200, ema=0.995, validate_every=400)),
+    "base": Preset(NetworkConfig(), LoopConfig(12000, 64, warmup=100, ema=0.995, validate_every=400)),
 }
 
 

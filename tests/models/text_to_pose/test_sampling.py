@@ -143,7 +143,8 @@ def test_file_round_trip_in_half_precision(tmp_path):
 
 
 @pytest.mark.parametrize("options, named", [
-    ({"texts": ""}, "prompt"), ({"texts": []}, "prompts"), ({"texts": "x" * 10_000}, "prompt"), ({"texts": "一个人"}, "prompt"),
+    ({"texts": ""}, "prompt"), ({"texts": None}, "prompt"), ({"texts": []}, "prompts"),
+    ({"texts": "x" * 10_000}, "prompt"), ({"texts": "一个人"}, "prompt"),
     ({"count": 0}, "count"), ({"count": 10_000}, "count"), ({"seed": -1}, "seed"), ({"steps": 0}, "steps"), ({"steps": 1001}, "steps"),
     ({"guidance": float("nan")}, "guidance"), ({"guidance": 100}, "guidance"), ({"sampler": "euler"}, "sampler"),
     ({"negative": "y" * 2000}, "negative prompt"), ({"regularise": 2}, "regularise"),

@@ -74,6 +74,14 @@ def test_states_of_a_prompt_do_not_depend_on_its_neighbours(encoder):
     assert together.tokens[:1, count:].abs().max() == 0 and together.encoder == encoder.id
 
 
+def test_many_prompts_are_encoded_in_parts(encoder, monkeypatch):
+    whole = encoder(CAPTIONS[:7])
+    monkeypatch.setattr("contrapposto.models.text_to_pose.text_encoder.PROMPTS_AT_ONCE", 3)
+    parts = encoder(CAPTIONS[:7])
+    assert torch.equal(parts.mask, whole.mask)
+    torch.testing.assert_close(parts.tokens, whole.tokens, rtol=1e-4, atol=1e-5)
+
+
 def test_long_prompts_are_cut_at_77_tokens(encoder):
     states = encoder(["jump " * 150, "jump"])
     assert states.tokens.shape == (2, MAX_TOKENS, 384) and states.mask.sum(1).tolist() == [77, 3]

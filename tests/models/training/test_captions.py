@@ -79,19 +79,20 @@ def test_placeholders_are_filled_by_side():
 
 def test_words_and_poses_are_mirrored_together(source):
     """Whatever is drawn, the kick's side in words is the group's side unless the poses are to be mirrored."""
-    kicks = [caption for caption in source.pool("a", 400) if "kicking with the" in caption.text]
+    kicks = [caption for caption in source.pool("a", 800) if "kicking with the" in caption.text]
     assert {caption.mirrored for caption in kicks} == {True, False}
     for caption in kicks:
         sides = "right foot, left one down" if caption.mirrored else "left foot, right one down"
         assert f"kicking with the {sides}" in caption.text
     share = sum(caption.mirrored for caption in kicks) / len(kicks)
-    assert abs(share - MIRROR) < 0.15
+    assert abs(share - MIRROR) < 0.12
 
 
 def test_gestures_of_a_standing_person_stand_alone_or_follow(source):
     texts = [mirror_words(c.text) if c.mirrored else c.text for c in source.pool("b", 600)]
     assert any("hello with the right hand" in text for text in texts)
     assert any("feet" in text and "right hand waving" in text for text in texts)
+    assert sum("hello" in text for text in texts) > 30  # gestures have their own share
 
 
 def test_subjects_and_scenes_come_and_go(source):

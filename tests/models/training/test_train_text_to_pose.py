@@ -1,5 +1,6 @@
 """Training text to pose end to end on a fabricated folder, and its frozen validation sentences."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -8,9 +9,10 @@ import torch
 
 from contrapposto.models.assets.files import read_safetensors
 from contrapposto.models.assets.registry import BUNDLED, OPEN_TEXT_TO_POSE, manifest
+from contrapposto.models.pose_prior.vposer import load_pose_prior
 from contrapposto.models.rotations import rotvec_to_rotmat
 from contrapposto.models.text_to_pose import load_text_to_pose, sample_poses
-from contrapposto.models.text_to_pose.model import pose_to_vector
+from contrapposto.models.text_to_pose.model import TextToPose, pose_to_vector
 from contrapposto.models.text_to_pose.network import NetworkConfig
 from contrapposto.models.training import train_text_to_pose as training
 from contrapposto.models.training.datasets.text_pose import load_text_pose, mirror_rotvec
@@ -97,6 +99,20 @@ def test_vectors_decode_to_the_poses_and_their_mirror_images(folder):
 def mirrored(data):
     rotvec = mirror_rotvec(torch.cat([data.root_rotvec[:, None], data.body_rotvec], 1), data.mirror)
     return rotvec[:, 0], rotvec[:, 1:]
+
+
+def test_latents_of_the_pose_prior_are_trained_the_same_way(folder):
+    preset = replace(SMALL, network=replace(SMALL.network, representation="latent"), pool=32)
+    task, prior = training.make_task(folder, preset, "cpu")
+    assert task.vectors.shape == (2, len(task.data), 38) and prior == load_pose_prior().sha256
+    generator = torch.Generator().manual_seed(0)
+    network = training.PoseTransformer(preset.network)
+    assert 0.5 < task.loss(network, task.draw(generator), 1, generator)["loss"] < 3
+    config = {"text_encoder": {"id": "minilm-l6-v2", "dim": 384}, "pose_prior": prior, "sampling": training.SAMPLING}
+    decoded = TextToPose(network, task.mean, task.std, config).decode(task.vectors[0, :4])
+    rotmats, prior = task.data.rotmats(slice(0, 4)), load_pose_prior()
+    torch.testing.assert_close(decoded.global_orient, rotmats[:, 0], atol=1e-4, rtol=1e-4)
+    torch.testing.assert_close(decoded.body_pose, prior.decode(prior.encode(rotmats[:, 1:]).mean), atol=1e-3, rtol=1e-3)
 
 
 def test_a_run_folder_of_another_config_is_refused(folder, trained):
