@@ -160,6 +160,8 @@ class ComfyServer:
         self.base = Path(tempfile.mkdtemp(prefix="contrapposto-host-"))
         (self.base / "custom_nodes").mkdir()
         (self.base / "custom_nodes" / PACK_FOLDER).symlink_to(PACK, target_is_directory=True)
+        (self.base / "input").mkdir()
+        shutil.copy(host.root / "input" / "example.png", self.base / "input")  # a fresh ComfyUI has it
         settings = self.base / "user" / "default" / "comfy.settings.json"
         settings.parent.mkdir(parents=True)
         settings.write_text(json.dumps(SETTINGS))

@@ -19,10 +19,14 @@ import comfy.options
 comfy.options.enable_args_parsing()
 import comfy.cldm.cldm
 import comfy.controlnet
+import comfy.ldm.flux.model
 import comfy.lora
+import comfy.model_management
+import comfy.model_patcher
 import comfy.patcher_extension
 import comfy.sample
 import comfy.sd
+import comfy.supported_models
 import comfy.utils
 import nodes
 import torch
@@ -182,6 +186,58 @@ batch = {"samples": latent["samples"].repeat(3, 1, 1, 1), "noise_mask": latent["
 report["batch"] = list(sample(model, wanted, unwanted, batch).shape)
 area = nodes.ConditioningSetArea().append(wanted, 64, 64, 0, 0, 1.0)[0]
 report["area"] = bool(torch.isfinite(sample(model, area + wanted, unwanted, latent)).all())
+
+# weights that stay in RAM and are patched when they are used, as on a small graphics card
+model, wanted, unwanted, latent = prepared(patches.apply_patch(base, patch, 1.0))
+pass_input = {"c_concat": wanted[0][1][patches.CHANNELS_KEY], "c_crossattn": wanted[0][0]}
+noisy, sigma = torch.randn_like(latent["samples"]), torch.tensor([2.0])
+comfy.model_management.load_models_gpu([model])
+loaded = model.model.apply_model(noisy, sigma, **pass_input)
+comfy.model_management.unload_all_models()
+with torch.no_grad():
+    model.load(torch.device("cpu"), lowvram_model_memory=1)
+    waiting = sum(bool(getattr(layer, "weight_function", None)) for layer in model.model.modules())
+    offloaded = model.model.apply_model(noisy, sigma, **pass_input)
+    model.detach()
+report["lowvram"] = {"waiting": waiting, "difference": difference(offloaded, loaded)}
+
+
+# other families: the noise mask leads them; Flux Fill is an inpainting model of its own kind
+def in_memory(config, network_config):
+    made = config(network_config)
+    made.set_inference_dtype(torch.float32, None)
+    network = made.get_model({}, "", device="cpu")
+    fill(network.diffusion_model)
+    return comfy.model_patcher.ModelPatcher(network, load_device=torch.device("cpu"), offload_device=torch.device("cpu"))
+
+
+def flux(channels):
+    known = comfy.ldm.flux.model.FluxParams.__dataclass_fields__
+    network = {"image_model": "flux", "in_channels": channels, "out_channels": 16, "vec_in_dim": 32, "context_in_dim": 48,
+               "hidden_size": 64, "mlp_ratio": 2.0, "num_heads": 4, "depth": 1, "depth_single_blocks": 1, "axes_dim": [4, 6, 6], "theta": 10000,
+               "patch_size": 2, "qkv_bias": True, "guidance_embed": True, "txt_ids_dims": []}
+    return in_memory(comfy.supported_models.Flux, {k: v for k, v in network.items() if k in known or k == "image_model"})
+
+
+sdxl = in_memory(comfy.supported_models.SDXL, {
+    "image_size": 32, "in_channels": 4, "out_channels": 4, "model_channels": 32, "num_res_blocks": [1, 1], "channel_mult": [1, 2],
+    "transformer_depth": [0, 1], "transformer_depth_output": [0, 0, 1, 1], "transformer_depth_middle": 1, "context_dim": 64,
+    "num_classes": "sequential", "adm_in_channels": 2816, "use_spatial_transformer": True, "legacy": False, "num_heads": 4,
+    "use_linear_in_transformer": True})
+mask = encoded.change_mask
+
+
+def other_family(model, channels, width, pooled):
+    personalization = conditioning.AvatarConditioning(torch.randn(1, channels, 12, 12), torch.randn(1, channels, 12, 12),
+                                                      encoded.alpha, mask)
+    texts = [[[torch.randn(1, 20, width), {"pooled_output": torch.randn(1, pooled)}]] for _ in range(2)]
+    model, *pair, latent = outputs(personalize.PersonalizeConditioning, model, *texts, personalization)
+    made, untouched = sample(model, *pair, latent), mask[:, None, ::8, ::8].expand(1, channels, 12, 12) == 0
+    return bool(torch.isfinite(made).all()) and torch.allclose(made[untouched], personalization.avatar_latents[untouched], atol=1e-4)
+
+
+report["families"] = {"sdxl": other_family(sdxl, 4, 64, 1280), "flux": other_family(flux(16), 16, 48, 32),
+                      "flux fill": other_family(flux(96), 16, 48, 32)}
 
 # mistakes
 wrong = comfy.sd.load_diffusion_model(str(files / "other4.safetensors"))

@@ -147,6 +147,14 @@ def test_works_with_loras_controlnets_batches_and_areas(report):
     assert report["batch"] == [3, 4, 12, 12] and report["area"]
 
 
+def test_weights_may_wait_in_ram(report):
+    assert report["lowvram"]["waiting"] > 1 and report["lowvram"]["difference"] < 1e-4
+
+
+def test_other_families_are_led_by_the_noise_mask(report):
+    assert report["families"] == {"sdxl": True, "flux": True, "flux fill": True}
+
+
 @pytest.mark.parametrize("mistake, said", [
     ("other base", "was made for another base model"), ("other personalized", "is another personalized model"),
     ("no token", "has no rate token"), ("five channels", "with 5 input channels"), ("other vae", "16 latent channels"),

@@ -84,11 +84,7 @@ def save_checkpoint(path, unet):
 
 
 def stock(server):
-    """Puts what the example workflows name into a server's folders: the inpainting checkpoint, and ComfyUI's own example picture."""
-    import shutil
-
+    """Puts the checkpoint that the example workflows name into a server's folder."""
     checkpoint = server.base / "models" / "checkpoints" / "sd-v1-5-inpainting.ckpt"
     if not checkpoint.exists():
         save_checkpoint(checkpoint, ldm_unet(diffusers_unet(9)))
-        (server.base / "input").mkdir(exist_ok=True)
-        shutil.copy(server.host.root / "input" / "example.png", server.base / "input" / "example.png")

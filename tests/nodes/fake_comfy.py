@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import importlib.util
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
 
@@ -122,7 +123,8 @@ def load_pack(folder):
     module = importlib.util.module_from_spec(spec)
     sys.modules[name] = module
     spec.loader.exec_module(module)
-    return asyncio.run(_nodes(module))
+    # in a thread of its own, because a browser's event loop may run in this one
+    return ThreadPoolExecutor(1).submit(asyncio.run, _nodes(module)).result()
 
 
 async def _nodes(module):
