@@ -9,6 +9,7 @@ from ..assets.files import atomic_write
 CAPTION_COLUMNS = (("fpd_prior", "FPD prior", 2), ("fpd_joints", "FPD joints", 3), ("r1_of_32", "R@1/32", 3), ("r2_of_32", "R@2/32", 3),
                    ("r3_of_32", "R@3/32", 3), ("r1_of_256", "R@1/256", 3), ("r3_of_256", "R@3/256", 3), ("multimodality_m", "spread, m", 3),
                    ("implausible", "implausible", 3))
+_COLOURS = ("#1f5f99", "#d98c3f", "#e8c39e", "#b9b9b9", "#d9d9d9")  # the model stands out, its strongest rivals come next
 PROBE_COLUMNS = (("single", "single"), ("any", "any of five"), ("ranked", "ranked first"))
 
 
@@ -100,9 +101,10 @@ def draw_plot(report, path):
     figure, axes = pyplot.subplots(figsize=(13, 5), constrained_layout=True)
     for i, (name, scores) in enumerate(probes.items()):
         heights = [100 * (scores if family == "all" else scores["families"][family])["single"] for family in families]
-        axes.bar([x + i * width for x in range(len(families))], heights, width, label=name)
-    axes.axhline(65, color="0.4", linewidth=1, linestyle="--")
-    axes.text(len(families) - 0.1, 66, "goal", ha="right", color="0.3")
+        axes.bar([x + i * width for x in range(len(families))], heights, width, label=name, color=_COLOURS[i % len(_COLOURS)])
+    axes.axhline(65, color="0.4", linewidth=1, linestyle="--", zorder=0)
+    axes.text(-0.75, 66, "goal", ha="left", color="0.3")
+    axes.set_xlim(-0.8, len(families))
     axes.set_xticks([x + 0.4 - width / 2 for x in range(len(families))], families, rotation=20, ha="right")
     axes.set_ylabel("sentences with a right pose, single sample, %")
     axes.set_ylim(0, 105)
