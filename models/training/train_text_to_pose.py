@@ -178,9 +178,8 @@ def in_parts(function, tensor, size=8192):
         return torch.cat([function(part) for part in tensor.split(size)])
 
 
-def make_task(folder, preset, device):
-    """Reads the data folder and prepares vectors, statistics, captions and the encoder."""
-    data = load_text_pose(folder, UNCLEAR_ORIGIN)
+def make_task(data, folder, preset, device):
+    """Prepares vectors, statistics, captions and the encoder. Returns (task, sha256 of the prior or None)."""
     prior = None
     if preset.network.representation == "latent":
         from ..pose_prior.vposer import load_pose_prior
@@ -254,10 +253,11 @@ def main(arguments=None):
 def run_training(options):
     """Trains, writes the weights file, and returns a line for the user."""
     begun, preset = time.monotonic(), chosen_preset(options)
+    data = load_text_pose(options.data, UNCLEAR_ORIGIN)
     run = RunFolder(options.run or Path("runs") / f"text_to_pose_{options.preset}_{options.representation}",
                     {"preset": asdict(preset), "start": str(options.start), "data": str(options.data)})
     run.open()
-    task, prior = make_task(options.data, preset, options.device)
+    task, prior = make_task(data, options.data, preset, options.device)
     for problem in (*task.data.problems, *task.source.problems):
         sys.stderr.write(f"{problem.file} row {problem.row} {problem.what}; left out\n")
     torch.manual_seed(preset.loop.seed)

@@ -32,7 +32,7 @@ def folder(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def task(folder):
-    return training.make_task(folder, SMALL, "cpu")[0]
+    return training.make_task(load_text_pose(folder), folder, SMALL, "cpu")[0]
 
 
 @pytest.fixture(scope="module")
@@ -103,7 +103,7 @@ def mirrored(data):
 
 def test_latents_of_the_pose_prior_are_trained_the_same_way(folder):
     preset = replace(SMALL, network=replace(SMALL.network, representation="latent"), pool=32)
-    task, prior = training.make_task(folder, preset, "cpu")
+    task, prior = training.make_task(load_text_pose(folder), folder, preset, "cpu")
     assert task.vectors.shape == (2, len(task.data), 38) and prior == load_pose_prior().sha256
     generator = torch.Generator().manual_seed(0)
     network = training.PoseTransformer(preset.network)
