@@ -24,7 +24,8 @@ class DiffusersModel:
     """
 
     def __init__(self, unet, vae, scheduler, text_encoder):
-        self.unet, self.vae, self.scheduler, self.encode_text = unet.eval(), vae.eval(), scheduler, text_encoder
+        self.unet, self.scheduler, self.encode_text = unet.eval(), scheduler, text_encoder
+        self.vae = vae.eval().to(memory_format=torch.channels_last)  # its wide convolutions take half the time so, on a CPU
 
     @property
     def input_channels(self):
@@ -37,7 +38,7 @@ class DiffusersModel:
     @torch.no_grad()
     def encode(self, images: Tensor) -> Tensor:
         """(B, H, W, 3) pictures 0..1 -> (B, C, h, w) latents: the mean, not a sample."""
-        encoded = self.vae.encode(images.to(self.device, self.vae.dtype).permute(0, 3, 1, 2) * 2 - 1)
+        encoded = self.vae.encode(images.to(self.device, self.vae.dtype).permute(0, 3, 1, 2) * 2 - 1)  # permuted is channels last
         return (encoded.latents if hasattr(encoded, "latents") else encoded.latent_dist.mode()).float()
 
     @torch.no_grad()

@@ -66,7 +66,7 @@ def test_opens_as_drawn_runs_and_shows_its_pictures(opened, server, workflow):
     expected = {
         n["class_type"]
         for n in twin(workflow).values()
-        if re.search(r"^ContrappostoRender(?!Studio)|^SaveImage", n["class_type"])
+        if re.search(r"^ContrappostoRender(?!Studio)|^ContrappostoComposeAvatars|^SaveImage|^LoadImage", n["class_type"])
     }
     opened.wait_for_function(f"() => Object.keys(({PICTURES})()).length >= {len(expected)}", timeout=60_000)
     opened.evaluate(SHOW_ALL)

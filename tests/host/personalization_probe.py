@@ -214,8 +214,8 @@ def in_memory(config, network_config):
 def flux(channels):
     known = comfy.ldm.flux.model.FluxParams.__dataclass_fields__
     network = {"image_model": "flux", "in_channels": channels, "out_channels": 16, "vec_in_dim": 32, "context_in_dim": 48,
-               "hidden_size": 64, "mlp_ratio": 2.0, "num_heads": 4, "depth": 1, "depth_single_blocks": 1, "axes_dim": [4, 6, 6], "theta": 10000,
-               "patch_size": 2, "qkv_bias": True, "guidance_embed": True, "txt_ids_dims": []}
+               "hidden_size": 64, "mlp_ratio": 2.0, "num_heads": 4, "depth": 1, "depth_single_blocks": 1, "axes_dim": [4, 6, 6],
+               "theta": 10000, "patch_size": 2, "qkv_bias": True, "guidance_embed": True, "txt_ids_dims": []}
     return in_memory(comfy.supported_models.Flux, {k: v for k, v in network.items() if k in known or k == "image_model"})
 
 
