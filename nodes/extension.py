@@ -10,6 +10,7 @@ NODES = [
     # pose: words, numbers and priors -> BODY_POSE
     pose.LoadTextToPose,
     pose.TextToPose,
+    pose.RankPoses,
     pose.LoadPosePrior,
     pose.VPoserDecode,
     pose.VPoserEncode,

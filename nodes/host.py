@@ -27,6 +27,7 @@ BUNDLED_SUFFIX = " (bundled)"
 OPERATIONS = comfy.ops.manual_cast  # layers that ComfyUI may keep in RAM and bring over when they are needed
 CLIP_TOKENS = 77
 CLIP_END = 49407
+PROJECTION_GAIN = (0.01, 10.0)  # a trained text projection changes lengths by less than that
 
 
 def register_model_folders():
@@ -146,3 +147,31 @@ def clip_text_states(clip, text):
     end = next((i for i, token in enumerate(first) if isinstance(token, int) and token == CLIP_END), CLIP_TOKENS - 1)
     mask = torch.arange(CLIP_TOKENS, device=states.device)[None] <= end
     return TextStates(states[:, :CLIP_TOKENS].float(), mask, pooled.float(), CLIP_L)
+
+
+def clip_embeddings(clip, clip_vision, text, images):
+    """Returns what CLIP makes of a text (1, D) and of pictures (B, D) in the space where the two can be compared.
+
+    Args:
+        images: (B, H, W, 3) sRGB 0..1.
+
+    Raises:
+        InputError: the text encoder came without its projection into that space, or the two are not of one CLIP.
+    """
+    tokens = clip.tokenize(text)
+    _, plain = clip.encode_from_tokens(tokens, return_pooled="unprojected")
+    _, projected = clip.encode_from_tokens(tokens, return_pooled=True)
+    if projected is None or not _is_projection(plain.float(), projected.float()):
+        remedy = "Load the text encoder of a complete CLIP file with Load CLIP: checkpoints of SD1.5 leave that part out."
+        raise InputError("clip", " + ".join(sorted(tokens)), "has no text projection, so it cannot be compared with pictures", remedy)
+    seen = clip_vision.encode_image(images)["image_embeds"]
+    if seen.shape[-1] != projected.shape[-1]:
+        problem = f"makes {seen.shape[-1]} numbers per picture, the text encoder {projected.shape[-1]}"
+        raise InputError("clip_vision", "CLIP_VISION", problem, "Connect the two halves of one CLIP, for example ViT-L/14.")
+    return projected.float().to(seen.device), seen.float()
+
+
+def _is_projection(plain, projected):
+    """Whether a projection was loaded. ComfyUI leaves one that the file lacks uninitialised: all zero, tiny or wild numbers."""
+    gain = projected.norm() / plain.norm()
+    return bool(gain.isfinite()) and PROJECTION_GAIN[0] < gain < PROJECTION_GAIN[1]

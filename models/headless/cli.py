@@ -69,6 +69,7 @@ def parser(add_commands=None):
     pose.add_argument("text", nargs="?", metavar="TEXT", help="what the person does")
     pose.add_argument("--prompts", metavar="FILE", help="text file with one sentence per line, instead of TEXT")
     pose.add_argument("--count", type=int, default=1, help="candidates per sentence (default 1)")
+    pose.add_argument("--best", type=int, metavar="K", help="rank the candidates of each sentence and keep the K best, best first")
     pose.add_argument("--out", required=True, metavar="FILE.npz", help="where the poses go")
     pose.set_defaults(run=run_pose)
 
@@ -99,6 +100,7 @@ def parser(add_commands=None):
 def run_pose(arguments, progress):
     """Sentences -> poses.npz."""
     prompts = _prompts(arguments)
+    kept = arguments.count if arguments.best is None else check_range("--best", arguments.best, 1, max(arguments.count, 1))
     out = _output_file(arguments.out, ".npz")
     device = pick_device(arguments.device)
     from ..assets.search import locate
@@ -110,8 +112,23 @@ def run_pose(arguments, progress):
     body = load_body_model(locate("body_models", arguments.body), device)
     pose = sample_poses(model, prompts, count=arguments.count, seed=arguments.seed, steps=arguments.steps, guidance=arguments.guidance,
                         body=body, on_step=lambda i, n: progress("sampling", i, n))
-    save_poses(out, pose.to("cpu"), prompts, arguments.count)
-    return {"poses": str(out), "prompts": prompts, "count": arguments.count}
+    scores = {}
+    if arguments.best is not None:
+        pose, scores["scores"] = _best(pose, prompts, kept)
+    save_poses(out, pose.to("cpu"), prompts, kept)
+    return {"poses": str(out), "prompts": prompts, "count": kept, **scores}
+
+
+def _best(pose, prompts, kept):
+    """Returns the ``kept`` best rows of every prompt, best first, and their scores as lists."""
+    import torch
+
+    from ..text_to_pose.ranking import load_pose_scorer, rank_poses
+
+    order, scores = rank_poses(load_pose_scorer(device=pose.device), prompts, pose)
+    order = order[:, :kept]
+    first = torch.arange(len(prompts), device=order.device)[:, None] * scores.shape[1]
+    return pose[(first + order).flatten()], scores.gather(1, order).tolist()
 
 
 def run_render(arguments, progress):

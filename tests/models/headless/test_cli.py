@@ -54,6 +54,20 @@ def test_prompts_from_a_file(capsys, tmp_path):
     assert np.load(tmp_path / "p.npz")["body_pose"].shape == (2, 3, 63)
 
 
+def test_the_best_are_kept_in_order(capsys, tmp_path):
+    (tmp_path / "prompts.txt").write_text("a person sits\na person jumps\n", encoding="utf-8")
+    given = ["pose", "--prompts", tmp_path / "prompts.txt", "--count", 4, "--steps", 3, "--json"]
+    call(capsys, *given, "--out", tmp_path / "all.npz")
+    code, out, _ = call(capsys, *given, "--best", 2, "--out", tmp_path / "best.npz")
+    told = json.loads(out)
+    assert code == 0 and told["count"] == 2 and all(first >= second for first, second in told["scores"])
+    drawn, kept = (np.load(tmp_path / name)["body_pose"] for name in ("all.npz", "best.npz"))
+    assert kept.shape == (2, 2, 63)
+    for candidates, best in zip(drawn, kept):
+        rows = [int(np.abs(candidates - one).max(1).argmin()) for one in best]
+        assert len(set(rows)) == 2 and np.allclose(candidates[rows], best, atol=1e-6)
+
+
 def test_render_every_kind(capsys, poses, tmp_path):
     code, out, _ = call(capsys, "render", poses, "--what", "gray", "avatar", "depth", "pose_map", "--size", "96x128", "--out", tmp_path)
     assert code == 0 and len(out.split()) == 8
@@ -88,6 +102,7 @@ BAD = [
     (("pose", "人がジャンプする", "--out", "p.npz"), "English"),
     (("pose", "a person sits", "--count", "0", "--out", "p.npz"), "count"),
     (("pose", "a person sits", "--count", "10000", "--out", "p.npz"), "count"),
+    (("pose", "a person sits", "--count", "3", "--best", "4", "--out", "p.npz"), "--best"),
     (("pose", "a person sits", "--steps", "0", "--out", "p.npz"), "steps"),
     (("pose", "a person sits", "--guidance", "nan", "--out", "p.npz"), "guidance"),
     (("pose", "a person sits", "--seed", "-1", "--out", "p.npz"), "seed"),
