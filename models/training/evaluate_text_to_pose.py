@@ -244,7 +244,7 @@ def score_sides(systems, data, split, size):
 
 
 def score_probes(system, judges, size):
-    """Probe sentences: the first sample, any of the candidates, and the one that the scorer ranks first; each family apart."""
+    """Probe sentences: a single sample (the mean over all candidates), any of them, the one ranked first; each family apart."""
     probes = load_probes()
     asked = [CaptionedPoses(probe.text, torch.empty(0, dtype=torch.int64)) for probe in probes]
     poses = system(asked, size.candidates, size.seed + 40_000).to("cpu")
