@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, fields, replace
 from functools import cached_property, partial
 from pathlib import Path
+from weakref import WeakKeyDictionary
 
 import numpy as np
 import torch
@@ -17,7 +18,7 @@ from ..types import Material
 from .bone_map import find_bone_map
 from .gltf import read_gltf
 from .gltf_file import NAME
-from .rig import Rig, build_rig
+from .rig import Rig, build_rig, with_twists
 from .skinning import SPARSE_DEVICES, skin_dense, skin_sparse, weighted_points
 
 
@@ -72,6 +73,11 @@ class Avatar:
             return tuple(partial(skin_dense, self.weights, points) for points in (positions, self.normals))
         return tuple(partial(skin_sparse, weighted_points(self.weights, points)) for points in (positions, self.normals))
 
+    @cached_property
+    def pairings(self):
+        """What was worked out for this avatar with bodies; see `pairing.pair`."""
+        return WeakKeyDictionary()
+
     def to(self, device):
         """Returns the avatar with every tensor on ``device``; itself, with all that it has prepared, if it is there already."""
         if torch.device(device) == self.device:
@@ -97,7 +103,7 @@ def load_avatar(source=None, device="cpu", bone_map=None):
         raise InputError(NAME, path, "has the type .fbx", "Convert it to .glb first, for example with Blender (File > Export > glTF 2.0).")
     entries = find_bone_map(path, bone_map)
     scene = read_gltf(path)
-    rig = build_rig(scene, path, entries)
+    rig = with_twists(build_rig(scene, path, entries), scene)
     return _assemble(scene, rig, path).to(device)
 
 

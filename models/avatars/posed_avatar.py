@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import torch
 from torch import Tensor
@@ -24,14 +26,19 @@ class PosedAvatar:
         T_driver: (B, D, 3, 4) maps the rest pose (body frame, file units) to the world (metres) as each driver carries it.
         joints: (B, D, 3) posed drivers, world, metres, in the order of ``avatar.rig.humanoid``.
         scale: metres in the world per unit of the file.
-        report: how well the pose could be transferred, for the user.
+        explain: makes the report.
     """
 
     avatar: Avatar
     T_driver: Tensor
     joints: Tensor
     scale: float
-    report: str
+    explain: Callable[[], str]
+
+    @cached_property
+    def report(self) -> str:
+        """How well the pose could be transferred, for the user; worked out when it is asked for."""
+        return self.explain()
 
     def __len__(self):
         return self.T_driver.shape[0]

@@ -7,7 +7,7 @@ pelvis and the spine are read off the skeleton itself, whatever their names.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -17,15 +17,17 @@ from .bone_geometry import map_by_geometry
 from .bone_map import apply_bone_map
 from .bone_names import CENTRAL, FINGERS, SIDED, face_role, finger_of, read_bone_name, read_prefixed_name, vrm_role
 from .gltf_file import NAME
+from .twist import LIMBS, MOST, twist_roles
 
 REQUIRED = ("pelvis",) + tuple(f"{s}_{p}" for s in ("left", "right") for p in ("hip", "knee", "ankle", "shoulder", "elbow"))
 REMEDY = ("Give a character with two arms and two legs that stands upright at rest; or name its bones as in Mixamo, Unreal, "
           "Blender (.L/.R), Unity or SMPL; or write a bone map (<avatar>.bones.json) that says which bone is which.")
 HANDS = tuple(f"{side}_{finger}{n}" for side in ("left", "right") for finger in FINGERS for n in (1, 2, 3))  # BodyPose.hands' order
+TWISTS = tuple(f"{side}_{limb}_twist{n}" for side in ("left", "right") for limb in LIMBS for n in range(1, MOST + 1))
 ROLES = JOINT_NAMES[:22] + HANDS
 PARENT_ROLE = {name: JOINT_NAMES[parent] for name, parent in zip(JOINT_NAMES, PARENTS) if parent >= 0} | {
     name: f"{name[:-1]}{int(name[-1]) - 1}" if name[-1] != "1" else f"{name.split('_')[0]}_wrist" for name in HANDS
-}
+} | {name: name.split("_twist")[0] for name in TWISTS}
 
 
 @dataclass(frozen=True)
@@ -114,6 +116,12 @@ def build_rig(scene, path, bone_map=None):
     humanoid = {role: found[role] for role in ROLES if role in found}
     R_body = _check_geometry(humanoid, positions, path)
     return Rig(scene.names, parents, scene.world, humanoid, face, R_body, source, notes)
+
+
+def with_twists(rig, scene):
+    """Returns the rig with its twist bones as further roles, which only a skin needs."""
+    found = twist_roles(rig.humanoid, rig.names, rig.parents, rig.world[:, :3, 3], _moving_nodes(scene))
+    return replace(rig, humanoid=rig.humanoid | {role: found[role] for role in TWISTS if role in found})
 
 
 def _with_geometry(found, scene, used, source, fixed):

@@ -57,11 +57,11 @@ def skin_dense(weights: Tensor, points: Tensor, maps: Tensor) -> Tensor:
     return torch.einsum("bvik,vk->bvi", torch.einsum("vs,bsik->bvik", weights, maps), points)
 
 
-def heights(weights: Tensor, points: Tensor, maps: Tensor) -> Tensor:
-    """(B, C) heights of a few skinned points: only the second row of the maps is needed.
+def heights(weights: Tensor, points: Tensor, rows: Tensor) -> Tensor:
+    """(B, C) heights of a few skinned points: only the second rows of the maps are needed.
 
     Args:
-        weights: (C, S). points: (B or 1, C, 3). maps: (B, S, 3, 4).
+        weights: (C, S). points: (B or 1, C, 3). rows: (B, S, 4).
     """
-    blended = maps[:, :, 1].transpose(1, 2) @ weights.T  # (B, 4, C)
+    blended = rows.transpose(1, 2) @ weights.T  # (B, 4, C)
     return (blended[:, :3] * points.transpose(1, 2)).sum(1) + blended[:, 3]

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from ..avatars.gltf import GltfPart, GltfScene
-from ..avatars.retarget import rest_alignment
+from ..avatars.retarget_rest import rest_alignment
 from ..avatars.rig import HANDS, PARENT_ROLE, Rig, build_rig
 from ..bodies.body import BodyModel, pose_body
 from ..bodies.joints import BODY_JOINTS, JOINT_NAMES, PARENTS
