@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 from ..checks import InputError, check_range
+from .paint import add_paint
 from .progress import Progress
 
 DEMO_PROMPTS = (
@@ -89,6 +90,8 @@ def parser(add_commands=None):
     demo = commands.add_parser("demo", parents=[shared], help="six sentences, every picture, and an overview")
     demo.add_argument("--out", default="output/demo", metavar="DIR", help="folder (default output/demo)")
     demo.set_defaults(run=run_demo)
+
+    add_paint(commands, shared, pick_device)
 
     doctor = commands.add_parser("doctor", parents=[shared], help="what works on this machine, and what is missing")
     doctor.set_defaults(run=run_doctor)

@@ -86,3 +86,37 @@ def test_mistakes(avatar, tmp_path):
             model.sample(states, states, torch.zeros(1, 4, 8, 8), **wrong)
     with pytest.raises(InputError, match="has no unet, vae"):
         load_diffusers_model(tmp_path)
+
+
+def test_command_paints_around_a_drawn_avatar(avatar, tmp_path, monkeypatch, capsys):
+    from PIL import Image
+
+    from contrapposto.__main__ import main
+    from contrapposto.models.headless import diffusers_backend
+    from contrapposto.models.headless.pictures import write_png
+
+    for name in ("avatar", "gray_body"):
+        write_png(tmp_path / f"{name}.png", avatar.rgb[0], avatar.alpha[0])
+    monkeypatch.setattr(diffusers_backend, "load_diffusers_model", lambda folder, device: tiny_model(9))
+    arguments = ["paint", "a lake", "--scene", str(tmp_path), "--model", "tiny", "--steps", "2", "--out", str(tmp_path / "scene.png")]
+    assert main(arguments) == 0 and capsys.readouterr().out.strip() == str(tmp_path / "scene.png")
+    solid = avatar.alpha[0] == 1
+    with Image.open(tmp_path / "scene.png") as made:
+        pixels = torch.tensor(list(made.convert("RGB").getdata())).view(SIDE, SIDE, 3)
+    assert torch.equal(pixels[solid], (avatar.rgb[0][solid] * 255).round().long())
+
+
+@pytest.mark.parametrize("change, said", [({1: " "}, "is empty"), ({-1: "scene.bmp"}, ".png"), ({5: "gone"}, "has no unet"),
+                                          ({3: "gone"}, "avatar.png"), ({7: "-1"}, "--downsample-rate")])
+def test_mistakes_on_the_command_line(avatar, tmp_path, change, said, capsys):
+    from contrapposto.__main__ import main
+    from contrapposto.models.headless.pictures import write_png
+
+    for name in ("avatar", "gray_body"):
+        write_png(tmp_path / f"{name}.png", avatar.rgb[0], avatar.alpha[0])
+    arguments = ["paint", "a lake", "--scene", str(tmp_path), "--model", str(tmp_path), "--downsample-rate", "0.5", "--out",
+                 str(tmp_path / "scene.png")]
+    for place, value in change.items():
+        arguments[place] = value
+    assert main(arguments) == 2
+    assert said in capsys.readouterr().err and not (tmp_path / "scene.png").exists()
