@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import math
 
-import torch
 from comfy_api.v0_0_2 import io
 
 from ..models.compose import canvas
 from ..models.compose.ground import ground_camera, standing_places
 from ..models.compose.occluder import occluder_from_depth
+from ..models.compose.window import crop_picture, crop_render, find_window
+from ..models.compose.window import stitch as stitch_window
 from . import convert, host, sockets
 from .sockets import declare
 
@@ -316,13 +317,13 @@ class OccluderFromDepth(io.ComfyNode):
 
 def crop(avatar, gray_body, side, margin, picture):
     """Returns (avatar, gray body, window, picture) in the window."""
-    window = canvas.find_window(avatar.alpha, side, margin)
+    window = find_window(avatar.alpha, side, margin)
     width, height = window.painted
-    shown = torch.full((1, height, width, 3), 0.5) if picture is None else canvas.crop_picture(picture[..., :3], window)
-    return canvas.crop_render(avatar, window), canvas.crop_render(gray_body, window), window, shown
+    shown = avatar.rgb.new_full((1, height, width, 3), 0.5) if picture is None else crop_picture(picture[..., :3], window)
+    return crop_render(avatar, window), crop_render(gray_body, window), window, shown
 
 
 def stitch(image, window, feather, picture):
     """Returns the canvas with the painted window in it."""
     whole = None if picture is None else convert.image_to_rgb(picture)
-    return canvas.stitch(convert.image_to_rgb(image), window, whole, feather)
+    return stitch_window(convert.image_to_rgb(image), window, whole, feather)

@@ -16,7 +16,7 @@ PosedAvatar = io.Custom("POSED_AVATAR")  # models.avatars.PosedAvatar
 BodyCamera = io.Custom("BODY_CAMERA")  # models.types.Camera
 BodyRender = io.Custom("BODY_RENDER")  # models.types.Render
 Personalization = io.Custom("PERSONALIZATION")  # models.personalization.conditioning.AvatarConditioning
-CanvasWindow = io.Custom("CANVAS_WINDOW")  # models.compose.canvas.Window
+CanvasWindow = io.Custom("CANVAS_WINDOW")  # models.compose.window.Window
 PoseKeypoint = io.Custom("POSE_KEYPOINT")  # list of OpenPose dicts, one per picture, shared with other packs
 
 # Options that came after 0.3.76. They only decorate, so an older ComfyUI may do without.

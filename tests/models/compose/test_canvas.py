@@ -6,6 +6,7 @@ import torch
 
 from contrapposto.models.checks import InputError
 from contrapposto.models.compose import canvas
+from contrapposto.models.compose import window as window_of
 from contrapposto.models.compose.canvas import Placement
 from contrapposto.models.types import Camera, Render
 
@@ -103,22 +104,22 @@ def test_avatar_and_gray_body_move_alike():
 def test_window_holds_the_avatar_and_whole_canvas_at_a_wide_margin():
     alpha = torch.zeros(1, 100, 200)
     alpha[:, 40:80, 90:110] = 1
-    window = canvas.find_window(alpha, 64, 0.5)
+    window = window_of.find_window(alpha, 64, 0.5)
     assert (window.left, window.top, window.width, window.height) == (70, 20, 60, 80)
     assert all(side % 8 == 0 for side in window.painted) and window.painted[0] < window.painted[1]
-    whole = canvas.find_window(alpha, 64, 10)
+    whole = window_of.find_window(alpha, 64, 10)
     assert (whole.left, whole.top, whole.width, whole.height) == (0, 0, 200, 100)
 
 
 def test_crop_and_stitch_give_a_smooth_canvas_back():
     alpha = torch.zeros(1, 96, 128)
     alpha[:, 30:70, 50:80] = 1
-    window = canvas.find_window(alpha, 256, 0.3)
+    window = window_of.find_window(alpha, 256, 0.3)
     y, x = torch.meshgrid(torch.linspace(0, 1, 96), torch.linspace(0, 1, 128), indexing="ij")
     picture = torch.stack([x, y, (x + y) / 2], -1)[None]
-    back = canvas.stitch(canvas.crop_picture(picture, window), window, picture, 0.1)
+    back = window_of.stitch(window_of.crop_picture(picture, window), window, picture, 0.1)
     assert torch.allclose(back, picture, atol=0.02)
-    changed = canvas.stitch(torch.zeros(1, *window.painted[::-1], 3), window, picture, 0.1)
+    changed = window_of.stitch(torch.zeros(1, *window.painted[::-1], 3), window, picture, 0.1)
     outside = torch.ones(96, 128, dtype=torch.bool)
     outside[window.top : window.top + window.height, window.left : window.left + window.width] = False
     assert torch.equal(changed[0][outside], picture[0][outside]) and changed[0, 50, 65].sum() == 0
@@ -126,28 +127,28 @@ def test_crop_and_stitch_give_a_smooth_canvas_back():
 
 def test_cropped_render_is_seen_through_the_cropped_camera():
     figure = render(torch.ones(1, 40, 80))
-    window = canvas.Window(20, 10, 40, 20, (80, 40), (80, 40))
-    cropped = canvas.crop_render(figure, window)
+    window = window_of.Window(20, 10, 40, 20, (80, 40), (80, 40))
+    cropped = window_of.crop_render(figure, window)
     assert (cropped.camera.fx / figure.camera.fx).item() == 2 and cropped.alpha.shape == (1, 40, 80)
     assert cropped.camera.cx.item() == 40 and cropped.camera.cy.item() == 20
 
 
 def test_whole_window_needs_no_canvas_but_a_part_does():
     painted = torch.rand(1, 64, 64, 3)
-    assert canvas.stitch(painted, canvas.Window(0, 0, 128, 128, (128, 128), (64, 64))).shape == (1, 128, 128, 3)
+    assert window_of.stitch(painted, window_of.Window(0, 0, 128, 128, (128, 128), (64, 64))).shape == (1, 128, 128, 3)
     with pytest.raises(InputError, match="is needed"):
-        canvas.stitch(painted, canvas.Window(8, 0, 120, 128, (128, 128), (64, 64)))
+        window_of.stitch(painted, window_of.Window(8, 0, 120, 128, (128, 128), (64, 64)))
 
 
 @pytest.mark.parametrize("call, said", [
     (lambda: Placement(scale=0), "scale"), (lambda: Placement(x=float("nan")), "x"),
     (lambda: canvas.place(render(torch.zeros(1, 8, 8)), Placement(), 8, 8), "is empty"),
-    (lambda: canvas.find_window(torch.zeros(1, 8, 8)), "is empty"),
+    (lambda: window_of.find_window(torch.zeros(1, 8, 8)), "is empty"),
     (lambda: canvas.merge([render(box()), render(box(24))]), "differ"),
     (lambda: canvas.place_pair(render(box()), render(box(24)), Placement(), 8, 8), "gray body"),
     (lambda: canvas.place_pair(render(box()), render(box()), Placement(), 8, 8, render(box())), "Connect both"),
-    (lambda: canvas.crop_picture(torch.zeros(1, 9, 9, 3), canvas.Window(0, 0, 8, 8, (8, 8), (8, 8))), "9 x 9"),
-    (lambda: canvas.stitch(torch.zeros(1, 9, 9, 3), canvas.Window(0, 0, 8, 8, (8, 8), (8, 8))), "9 x 9"),
+    (lambda: window_of.crop_picture(torch.zeros(1, 9, 9, 3), window_of.Window(0, 0, 8, 8, (8, 8), (8, 8))), "9 x 9"),
+    (lambda: window_of.stitch(torch.zeros(1, 9, 9, 3), window_of.Window(0, 0, 8, 8, (8, 8), (8, 8))), "9 x 9"),
 ])
 def test_mistakes(call, said):
     with pytest.raises(InputError, match=said):
