@@ -147,7 +147,7 @@ def _sole_drop(D, both, reach, i, columns, scale):
 
 
 def _bend(free, A, reach, start, goals, scale):
-    """(B, F, 3) first turns: each elbow and knee is bent until its limb is as long as its goal is far (law of cosines), and the limb aimed."""
+    """(B, F, 3) first turns: each elbow and knee is bent until its limb is as long as its goal is far, and the limb aimed."""
     turns = torch.zeros_like(free[..., 0])
     vectors = scale * torch.einsum("bfij,efj->befi", free, reach.bones)
     places = start + vectors.sum(2)
