@@ -30,15 +30,19 @@ def add_noise(x_0: Tensor, eps: Tensor, a_t: Tensor) -> Tensor:
     return a_t.sqrt() * x_0 + (1 - a_t).sqrt() * eps
 
 
-def sampling_timesteps(steps: int, sampler: str, alphas_bar: Tensor) -> Tensor:
+def sampling_timesteps(steps: int, sampler: str, alphas_bar: Tensor, strength: float = 1.0) -> Tensor:
     """Evenly spaced timesteps ``(steps,)`` int64, descending; the step after the last is the clean sample.
 
+    ``strength`` below 1 begins that far down the schedule, with as many steps, or fewer where there are not so many levels.
     DPM-Solver starts where half the log SNR reaches -5.1, as diffusers does for the cosine schedule.
     """
     check_choice("sampler", sampler, SAMPLERS)
     first = len(alphas_bar)
     if sampler == "dpmpp_2m":
         first = int((half_log_snr(alphas_bar) >= MIN_HALF_LOG_SNR).sum())
+    if strength < 1:
+        first = max(1, round(strength * first))
+        steps = min(steps, first)
     return (first - torch.arange(steps, dtype=torch.float64) * first / steps).round().long() - 1
 
 
@@ -72,21 +76,31 @@ def dpmpp_2m_step(x_t: Tensor, x_0: Tensor, last_x_0: Tensor | None, a_last: Ten
     return ((1 - a_next) / (1 - a_t)).sqrt() * x_t - a_next.sqrt() * torch.expm1(-h) * direction
 
 
-def sample(predict, noise: Tensor, steps: int, sampler: str = "dpmpp_2m", on_step=None) -> Tensor:
+def sample(predict, noise: Tensor, steps: int, sampler: str = "dpmpp_2m", on_step=None, start: Tensor | None = None, strength: float = 1.0,
+           locked: Tensor | None = None) -> Tensor:
     """Integrates from noise to a sample.
 
     Args:
         predict: ``(x_t, t) -> x_0`` with ``t`` an int.
         noise: (..., D) standard normal.
         steps: number of predictions.
-        on_step: called with (i, steps) after step i, counted from 1; an exception from it stops the sampling.
+        on_step: called with (i, n) after step i of n, counted from 1; an exception from it stops the sampling.
+        start: a clean sample of the noise's shape. Below 1, ``strength`` says how much noise to put on it before the first step.
+        locked: (D,) bool, the numbers of ``start`` that stay. They follow their own noised path, which the steps keep to exactly because
+            their prediction never changes.
     """
     alphas_bar = cosine_alphas_bar()
-    timesteps = sampling_timesteps(steps, sampler, alphas_bar)
-    levels = [*alphas_bar[timesteps], torch.tensor(1.0, dtype=torch.float64)]
+    timesteps = sampling_timesteps(steps, sampler, alphas_bar, strength)
+    levels, steps = [*alphas_bar[timesteps], torch.tensor(1.0, dtype=torch.float64)], len(timesteps)
     x, last_x_0 = noise, None
+    if start is not None:
+        x = add_noise(start, noise, levels[0])
+        if strength == 1:
+            x = torch.where(locked, x, noise)
     for i, t in enumerate(timesteps.tolist()):
         x_0 = predict(x, t)
+        if locked is not None:
+            x_0 = torch.where(locked, start, x_0)
         if sampler == "ddim":
             x = ddim_step(x, x_0, levels[i], levels[i + 1])
         else:

@@ -7,7 +7,8 @@ from torch import Tensor
 
 from ..checks import InputError, check_choice, check_range
 from ..types import BodyPose
-from .diffusion import SAMPLERS, T, candidate_noise, sample
+from .control import Start, plan_start, seeded_noise
+from .diffusion import SAMPLERS, T, sample
 from .model import TextToPose
 from .prompts import check_prompt
 from .text_encoder import TextStates
@@ -19,7 +20,8 @@ ROWS_AT_ONCE = 512  # bounds memory; larger jobs run prompt by prompt
 
 
 def sample_poses(model: TextToPose, texts, count=1, seed=0, steps=None, guidance=None, negative="", text_states=None,
-                 negative_states=None, body=None, regularise=0.0, sampler=None, on_step=None) -> BodyPose:
+                 negative_states=None, body=None, regularise=0.0, sampler=None, on_step=None, seeds=None, start_pose=None,
+                 strength=1.0, keep=()) -> BodyPose:
     """Samples poses that fit sentences (PAS, section 3.3), all candidates of a prompt in one batch.
 
     The same seed gives the same poses on the CPU. Candidate i of a seed starts from the same noise for every prompt and every count.
@@ -37,6 +39,10 @@ def sample_poses(model: TextToPose, texts, count=1, seed=0, steps=None, guidance
         regularise: 0..1, how far poses are pulled through the open pose prior (PAS "6D+VPoser"); for 6D models only.
         sampler: "dpmpp_2m" or "ddim"; None takes the model's.
         on_step: called with (i, n) after each of n steps.
+        seeds: one seed per candidate, to redraw some of them: candidate i is the one that ``seed=seeds[i]`` gives at place i.
+        start_pose: BodyPose of 1 or P * count rows to start from; its place, heading, shape and hands stay.
+        strength: 0 returns the start pose as it is, 1 starts from noise alone.
+        keep: parts of the start pose that stay exactly (`control.KEEP_CHOICES`); with ``strength`` 1 all else is new.
 
     Returns:
         BodyPose with P * count rows, prompt-major, standing on y = 0.
@@ -55,15 +61,19 @@ def sample_poses(model: TextToPose, texts, count=1, seed=0, steps=None, guidance
     guidance = check_range("guidance", defaults["guidance"] if guidance is None else guidance, 0, MAX_GUIDANCE)
     sampler = check_choice("sampler", defaults["sampler"] if sampler is None else sampler, SAMPLERS)
     states, nothing = encode_prompts(model, texts, negative, text_states, negative_states)
-    noise = candidate_noise(seed, count, model.network.config.pose_dim).to(model.device)
+    noise = seeded_noise(seed, seeds, count, model.network.config.pose_dim, MAX_SEED).to(model.device)
+    begin = plan_start(model, start_pose, strength, keep, len(texts) * count)
+    if begin is not None and strength == 0:
+        return begin.pose
     at_once = max(1, ROWS_AT_ONCE // count)
     starts = range(0, len(texts), at_once)
     poses = []
     for number, start in enumerate(starts):
         report = on_step and (lambda i, n, number=number: on_step(number * n + i, len(starts) * n))
-        x = sample_vectors(model, states.rows(slice(start, start + at_once)), nothing, noise, steps, guidance, sampler, report)
+        x = sample_vectors(model, states.rows(slice(start, start + at_once)), nothing, noise, steps, guidance, sampler, report,
+                           begin and begin.part(start, at_once, count))
         poses.append(model.decode(x.flatten(0, 1)))
-    return finish_poses(model, BodyPose.cat(poses), body, regularise)
+    return finish_poses(model, BodyPose.cat(poses), body, regularise, begin)
 
 
 def encode_prompts(model, texts, negative, text_states, negative_states):
@@ -84,10 +94,12 @@ def encode_prompts(model, texts, negative, text_states, negative_states):
 
 
 @torch.no_grad()
-def sample_vectors(model, states: TextStates, nothing: TextStates | None, noise: Tensor, steps, guidance, sampler, on_step=None) -> Tensor:
+def sample_vectors(model, states: TextStates, nothing: TextStates | None, noise: Tensor, steps, guidance, sampler, on_step=None,
+                   begin: Start | None = None) -> Tensor:
     """Diffuses standardised vectors ``(P, count, D)`` for P prompts from noise ``(count, D)`` or ``(P, count, D)``.
 
     Guidance (Ho and Salimans 2022) mixes two predictions in one batch: ``x_0 = uncond + guidance (cond - uncond)``.
+    ``begin`` holds the P * count rows to start from.
     """
     network, prompts = model.network, len(states)
     x = noise.expand(prompts, -1, -1)
@@ -103,13 +115,17 @@ def sample_vectors(model, states: TextStates, nothing: TextStates | None, noise:
         cond, uncond = network(torch.cat([x_t, x_t]), torch.cat([times, times]), prefix).chunk(2)
         return uncond + guidance * (cond - uncond)
 
-    return sample(predict, x, steps, sampler, on_step)
+    if begin is None:
+        return sample(predict, x, steps, sampler, on_step)
+    return sample(predict, x, steps, sampler, on_step, begin.x.unflatten(0, x.shape[:2]), begin.strength, begin.locked())
 
 
-def finish_poses(model, pose, body, regularise):
-    """Pulls poses through the prior when asked to, and puts them on the floor."""
+def finish_poses(model, pose, body, regularise, begin=None):
+    """Pulls poses through the prior when asked to, brings back what a start pose keeps, and puts them on the floor."""
     from ..bodies.body import load_body_model, place_on_floor
 
     if regularise and model.network.config.representation == "rot6d":
         pose = BodyPose(pose.global_orient, model.pose_prior.regularise(pose.body_pose, regularise))
+    if begin is not None:
+        pose = begin.restore(pose)
     return place_on_floor(load_body_model(device=model.device) if body is None else body, pose)
