@@ -94,8 +94,10 @@ def text_to_scene(text, text_to_pose, body, avatar, background=None, size=(768, 
     # 3.5: the avatar goes back onto the picture, its pixels untouched
     if background is None:
         background = studio_backdrop(camera) * (1 - 0.45 * floor_shadow(posed_avatar, camera)[..., None])
-    return Scene(prompts=(text,) * len(pose), pose=pose, gray_body=gray_body, avatar=render, depth=depth_to_image(render.depth, alpha=render.alpha),
-                 pose_map=draw_pose_map(project_keypoints(posed_avatar, camera, render.depth)), picture=paste_back(background, render))
+    return Scene(prompts=(text,) * len(pose), pose=pose, gray_body=gray_body, avatar=render,
+                 depth=depth_to_image(render.depth, alpha=render.alpha),
+                 pose_map=draw_pose_map(project_keypoints(posed_avatar, camera, render.depth)),
+                 picture=paste_back(background, render))
 
 
 def save_scene(scene: Scene, folder, row=0):
