@@ -33,7 +33,7 @@ from .datasets.text_pose import UNCLEAR_ORIGIN, load_text_pose, mirror_rotvec
 from .loop import LoopConfig, RunFolder, source_commit, train
 from .validation_probes import VALIDATION_PROBES
 
-SAMPLING = {"sampler": "dpmpp_2m", "steps": 20, "guidance": 2.5}
+SAMPLING = {"sampler": "dpmpp_2m", "steps": 8, "guidance": 3.0}
 LICENCE = "Apache-2.0 (docs/model_cards/open_text_to_pose.md)"
 MIN_STD = 0.05  # components that hardly ever move would otherwise be blown up and dominate the loss
 
