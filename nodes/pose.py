@@ -14,6 +14,7 @@ from ..models.render.camera import frame_figure
 from ..models.render.contact_sheet import draw_contact_sheet
 from ..models.render.engine import render_figure
 from ..models.text_to_pose import load_text_to_pose, sample_poses
+from ..models.text_to_pose.control import KEEP_CHOICES, parse_redraw
 from ..models.text_to_pose.prompts import check_prompt
 from ..models.text_to_pose.ranking import load_pose_scorer, rank_by_clip, rank_poses
 from ..models.text_to_pose.text_encoder import MINILM
@@ -24,6 +25,7 @@ from .sockets import declare
 SEED_MAX = 0xFFFFFFFFFFFFFFFF
 COUNT_MAX = 256
 STEPS_MAX = 1000
+NOTHING = "none"
 PICTURE_SIZE = 320  # of one candidate, pixels
 SHEET_MAX = 36  # more could not be told apart
 PAPER = 0.97
@@ -151,6 +153,7 @@ class TextToPose(io.ComfyNode):
                     tooltip="Text encoder, only for a model that was trained with this CLIP. "
                     "Not connected: the bundled encoder.",
                 ),
+                *_control_inputs(),
             ],
             outputs=[
                 sockets.BodyPose.Output(
@@ -160,7 +163,23 @@ class TextToPose(io.ComfyNode):
         )
 
     @classmethod
-    def execute(cls, text_to_pose, text, count, seed, steps, guidance, regularise, negative="", clip=None):
+    def execute(
+        cls,
+        text_to_pose,
+        text,
+        count,
+        seed,
+        steps,
+        guidance,
+        regularise,
+        negative="",
+        clip=None,
+        start_pose=None,
+        strength=0.75,
+        keep_parts=NOTHING,
+        redraw="",
+    ):
+        seeds = parse_redraw(redraw, seed, count) if redraw.strip() else None
         states = negative_states = None
         if clip is not None:
             states = host.clip_text_states(clip, text)
@@ -177,6 +196,10 @@ class TextToPose(io.ComfyNode):
             negative_states=negative_states,
             regularise=regularise,
             on_step=host.progress(),
+            seeds=seeds,
+            start_pose=start_pose,
+            strength=strength,
+            keep=keep_parts,
         )
         return io.NodeOutput(host.to_intermediate(poses))
 
@@ -424,6 +447,46 @@ class RegularisePose(io.ComfyNode):
     def execute(cls, pose_prior, body_pose, strength):
         joints = pose_prior.ready().regularise(body_pose.body_pose.to(pose_prior.device), strength)
         return io.NodeOutput(replace(body_pose, body_pose=joints.to(body_pose.device)))
+
+
+def _control_inputs():
+    """Returns the inputs of Text to Pose that start from a pose, keep parts of it, or redraw single candidates."""
+    return [
+        sockets.BodyPose.Input(
+            "start_pose",
+            optional=True,
+            tooltip="A pose to start from: 1 row, or one per candidate. Its place, heading, shape and hands stay. "
+            "Not connected: every pose is new.",
+        ),
+        declare(
+            io.Float.Input,
+            "strength",
+            default=0.75,
+            min=0.0,
+            max=1.0,
+            step=0.05,
+            optional=True,
+            tooltip="How far to leave start_pose: 0 returns it as it is, 1 draws everything anew but the kept parts. "
+            "Unused without start_pose.",
+        ),
+        io.Combo.Input(
+            "keep_parts",
+            options=[NOTHING, *KEEP_CHOICES],
+            default=NOTHING,
+            optional=True,
+            tooltip="Parts of start_pose that stay exactly, joint by joint, while the rest is drawn to fit them. "
+            "root is how the whole body faces and leans.",
+        ),
+        declare(
+            io.String.Input,
+            "redraw",
+            default="",
+            optional=True,
+            advanced=True,
+            tooltip="Candidates to draw anew with a seed of their own, for example 3=99, 5=12. Counted from 1; "
+            "the others stay as they are.",
+        ),
+    ]
 
 
 def _gray_pictures(body_pose):

@@ -1,56 +1,17 @@
 """Sampling with a small random network: order, determinism, options, and one error per bad input."""
 
-from types import SimpleNamespace
-
 import pytest
 import torch
+from small_model import encode, fake_prior, same, write_model
 
 from contrapposto.models.assets.files import write_safetensors
-from contrapposto.models.bodies.body import load_body_model, pose_body
+from contrapposto.models.bodies.body import pose_body
 from contrapposto.models.checks import InputError
 from contrapposto.models.rotations import rotvec_to_rotmat
 from contrapposto.models.text_to_pose import load_text_to_pose, sample_poses
-from contrapposto.models.text_to_pose.model import pose_to_vector, save_text_to_pose, weights_fingerprint
-from contrapposto.models.text_to_pose.network import NetworkConfig, PoseTransformer
-from contrapposto.models.text_to_pose.text_encoder import CLIP_L, MINILM, TextStates
+from contrapposto.models.text_to_pose.model import pose_to_vector, weights_fingerprint
+from contrapposto.models.text_to_pose.text_encoder import CLIP_L
 from contrapposto.models.types import BodyPose
-
-DIM = 16
-
-
-def write_model(path, representation="rot6d", encoder=MINILM, prior=None):
-    torch.manual_seed(0)
-    network = PoseTransformer(NetworkConfig(representation, DIM, width=16, layers=1, heads=2))
-    size = network.config.pose_dim
-    config = {"text_encoder": {"id": encoder, "dim": DIM}, "pose_prior": prior,
-              "sampling": {"sampler": "dpmpp_2m", "steps": 3, "guidance": 2.0}}
-    save_text_to_pose(path, network, torch.linspace(-0.5, 0.5, size), torch.full((size,), 0.3), config)
-    return network
-
-
-@pytest.fixture
-def model(tmp_path):
-    write_model(tmp_path / "small.safetensors")
-    model = load_text_to_pose(tmp_path / "small.safetensors")
-    model.__dict__["encoder"] = encode  # stands in for the bundled encoder
-    return model
-
-
-@pytest.fixture(scope="module")
-def body():
-    return load_body_model()
-
-
-def encode(texts, encoder=MINILM):
-    """Text states that depend on each text alone."""
-    pooled = torch.stack([torch.randn(DIM, generator=torch.Generator().manual_seed(sum(map(ord, text)))) for text in texts])
-    counts = torch.tensor([1 + len(text) % 5 for text in texts])
-    mask = torch.arange(int(counts.max())) < counts[:, None]
-    return TextStates(pooled[:, None] * mask[..., None], mask, pooled, encoder)
-
-
-def same(a, b):
-    return torch.allclose(a.body_pose, b.body_pose, atol=1e-5) and torch.allclose(a.global_orient, b.global_orient, atol=1e-5)
 
 
 def test_rows_are_valid_rotations_prompt_by_prompt(model, body):
@@ -101,14 +62,6 @@ def test_states_of_the_right_encoder_may_be_given(model, body):
 
 def test_both_samplers_run(model, body):
     assert not same(sample_poses(model, "jump", sampler="ddim", body=body), sample_poses(model, "jump", sampler="dpmpp_2m", body=body))
-
-
-def fake_prior():
-    """A prior whose latents are the first 32 numbers, and which regularises to the rest pose."""
-    return SimpleNamespace(
-        sha256="abc", decode=lambda latents: rotvec_to_rotmat(latents[:, :3])[:, None].expand(-1, 21, 3, 3),
-        encode=lambda pose: SimpleNamespace(mean=pose.flatten(1)[:, :32]),
-        regularise=lambda pose, strength: torch.eye(3).expand_as(pose) if strength == 1 else pose)
 
 
 def test_regularise_goes_through_the_prior(model, body):
