@@ -239,7 +239,7 @@ def main(arguments=None):
     parser.add_argument("--preset", choices=PRESETS, default="base")
     parser.add_argument("--representation", choices=("rot6d", "latent"), default="rot6d")
     parser.add_argument("--steps", type=int, help="instead of the preset's number")
-    parser.add_argument("--start", type=Path, help="weights file to start from, instead of random weights")
+    parser.add_argument("--start", type=Path, help="weights file to go on from, instead of random weights")
     parser.add_argument("--run", type=Path, help="run folder; an unfinished run in it is continued")
     parser.add_argument("--out", type=Path, help="weights file; default: the bundled one")
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
@@ -262,14 +262,15 @@ def run_training(options):
         sys.stderr.write(f"{problem.file} row {problem.row} {problem.what}; left out\n")
     torch.manual_seed(preset.loop.seed)
     network = PoseTransformer(preset.network).to(options.device)
-    if options.start:
-        network.load_state_dict(load_text_to_pose(options.start, options.device).network.state_dict())
+    start = load_text_to_pose(options.start, options.device) if options.start else None
+    if start:
+        network.load_state_dict(start.network.state_dict())
     about = {"text_encoder": {"id": task.encoder.id, "dim": task.encoder.dim}, "sampling": SAMPLING, "pose_prior": prior}
     validation = Validation(task, options.data, about)
     trained = train(network, task.draw, task.loss, preset.loop, run, validation)
     about["scores"] = {name: round(float(value), 4) for name, value in validation(trained).items()}
     about["training"] = {
-        "steps": preset.loop.steps, "preset": options.preset, "start": options.start and options.start.name, "commit": source_commit(),
+        "steps": preset.loop.steps, "preset": options.preset, "before": start and start.config["training"], "commit": source_commit(),
         "excluded": list(UNCLEAR_ORIGIN), "poses": len(task.data.rows("train")), "seconds": round(time.monotonic() - begun)}
     out = options.out or BUNDLED / OPEN_TEXT_TO_POSE
     save_text_to_pose(out, trained, task.mean, task.std, {**about, "licence": LICENCE})

@@ -12,7 +12,7 @@ from contrapposto.models.assets.registry import BUNDLED, OPEN_TEXT_TO_POSE, mani
 from contrapposto.models.pose_prior.vposer import load_pose_prior
 from contrapposto.models.rotations import rotvec_to_rotmat
 from contrapposto.models.text_to_pose import load_text_to_pose, sample_poses
-from contrapposto.models.text_to_pose.model import TextToPose, pose_to_vector
+from contrapposto.models.text_to_pose.model import TextToPose, pose_to_vector, weights_fingerprint
 from contrapposto.models.text_to_pose.network import NetworkConfig
 from contrapposto.models.training import train_text_to_pose as training
 from contrapposto.models.training.datasets.text_pose import load_text_pose, mirror_rotvec
@@ -37,10 +37,10 @@ def task(folder):
 
 @pytest.fixture(scope="module")
 def trained(folder, tmp_path_factory):
-    training.PRESETS["small"] = SMALL
     home = tmp_path_factory.mktemp("runs")
-    training.main(["--data", str(folder), "--preset", "small", "--run", str(home / "run"), "--out", str(home / "w.safetensors")])
-    del training.PRESETS["small"]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(training.PRESETS, "small", SMALL)
+        training.main(["--data", str(folder), "--preset", "small", "--run", str(home / "run"), "--out", str(home / "w.safetensors")])
     return home
 
 
@@ -56,6 +56,15 @@ def test_weights_tell_how_they_were_made(trained):
     assert config["training"]["excluded"] == ["DeepMimic"] and config["training"]["steps"] == 60 and config["training"]["poses"] == 30
     assert config["text_encoder"] == {"id": "minilm-l6-v2", "dim": 384}
     assert set(config["scores"]) == {"val_loss", "probe", "probe_any", "probe_side"}
+
+
+def test_training_goes_on_from_weights(folder, trained, tmp_path, monkeypatch):
+    monkeypatch.setitem(training.PRESETS, "small", replace(SMALL, loop=replace(SMALL.loop, lr=0.0)))
+    training.main(["--data", str(folder), "--preset", "small", "--steps", "1", "--start", str(trained / "w.safetensors"),
+                   "--run", str(tmp_path / "run"), "--out", str(tmp_path / "more.safetensors")])
+    before, after = (load_text_to_pose(file) for file in (trained / "w.safetensors", tmp_path / "more.safetensors"))
+    assert weights_fingerprint(before.network) == weights_fingerprint(after.network)
+    assert after.config["training"]["before"] == before.config["training"]
 
 
 def test_training_learns(task):
@@ -115,11 +124,10 @@ def test_latents_of_the_pose_prior_are_trained_the_same_way(folder):
     torch.testing.assert_close(decoded.body_pose, prior.decode(prior.encode(rotmats[:, 1:]).mean), atol=1e-3, rtol=1e-3)
 
 
-def test_a_run_folder_of_another_config_is_refused(folder, trained):
-    training.PRESETS["small"] = SMALL
+def test_a_run_folder_of_another_config_is_refused(folder, trained, monkeypatch):
+    monkeypatch.setitem(training.PRESETS, "small", SMALL)
     with pytest.raises(SystemExit, match="run folder.*another preset"):
         training.main(["--data", str(folder), "--preset", "small", "--steps", "61", "--run", str(trained / "run")])
-    del training.PRESETS["small"]
 
 
 def test_a_missing_data_folder_is_one_error(tmp_path):
