@@ -2,12 +2,26 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
+import folder_paths
+import torch
 from comfy_api.v0_0_2 import io
 
 from ..models.avatars import load_avatar, retarget_pose
+from ..models.avatars.bone_map import EXAMPLE
 from ..models.bodies.body import load_body_model
-from . import host, sockets
+from ..models.checks import InputError
+from ..models.motion.gltf_animation import write_animated_glb
+from ..models.render.camera import VIEWS, frame_figure
+from ..models.render.engine import render_figure
+from . import convert, host, sockets
 from .sockets import declare
+
+FROM_INPUT = " [input]"  # ComfyUI's own way of naming a file in its input folder
+AVATAR_SUFFIXES = (".glb", ".gltf", ".vrm")
+LIST_LIMIT = 1000
+MIX = 0.5  # how much of the body shows through in a comparison
 
 
 class LoadBodyModel(io.ComfyNode):
@@ -66,8 +80,18 @@ class LoadAvatar(io.ComfyNode):
             inputs=[
                 io.Combo.Input(
                     "file",
-                    options=host.file_choices("avatars", cls.BUNDLED),
-                    tooltip="The bundled character, or a rigged file in ComfyUI/models/avatars.",
+                    options=cls._choices(),
+                    tooltip="The bundled character, or a rigged file in ComfyUI/models/avatars or ComfyUI/input.",
+                ),
+                declare(
+                    io.String.Input,
+                    "bone_map",
+                    default="",
+                    multiline=True,
+                    optional=True,
+                    advanced=True,
+                    tooltip=f"Which bone plays which joint, where the file's names mislead; JSON such as {EXAMPLE}. "
+                    "Empty: <avatar>.bones.json beside the file, if there is one.",
                 ),
             ],
             outputs=[sockets.Avatar.Output(display_name="avatar", tooltip="The character in its rest pose.")],
@@ -75,15 +99,25 @@ class LoadAvatar(io.ComfyNode):
 
     @classmethod
     def validate_inputs(cls, file):
-        return host.explain_missing("avatars", file, cls.BUNDLED)
+        return True if file in cls._choices() else host.explain_missing("avatars", file, cls.BUNDLED)
 
     @classmethod
-    def fingerprint_inputs(cls, file):
-        return host.choice_fingerprint("avatars", file)
+    def fingerprint_inputs(cls, file, bone_map=""):
+        path = _input_file(file)
+        own = host.choice_fingerprint("avatars", file) if path is None else f"{path.stat().st_mtime_ns}" if path.is_file() else "missing"
+        return f"{own} {bone_map}"
 
     @classmethod
-    def execute(cls, file):
-        return io.NodeOutput(load_avatar(host.choice_to_source("avatars", file)))
+    def execute(cls, file, bone_map=""):
+        source = _input_file(file) or host.choice_to_source("avatars", file)
+        return io.NodeOutput(load_avatar(source, bone_map=bone_map.strip() or None))
+
+    @classmethod
+    def _choices(cls):
+        folder = Path(folder_paths.get_input_directory())
+        found = (path for path in folder.rglob("*") if path.suffix.lower() in AVATAR_SUFFIXES) if folder.is_dir() else ()
+        names = sorted(path.relative_to(folder).as_posix() for path, _ in zip(found, range(LIST_LIMIT)))
+        return [*host.file_choices("avatars", cls.BUNDLED), *(name + FROM_INPUT for name in names)]
 
 
 class RetargetPose(io.ComfyNode):
@@ -104,6 +138,32 @@ class RetargetPose(io.ComfyNode):
                 sockets.body_model_input(
                     "The body that the poses belong to; its size sets how far the avatar travels."
                 ),
+                io.Boolean.Input(
+                    "refine",
+                    default=False,
+                    optional=True,
+                    tooltip="On: hands, feet and head are put where the body's are, though the avatar has other proportions, "
+                    "and hands are kept out of its body. Off: every bone just points where the body's does.",
+                ),
+                declare(
+                    io.Float.Input,
+                    "smooth",
+                    default=0.5,
+                    min=0.0,
+                    max=1.0,
+                    step=0.05,
+                    optional=True,
+                    advanced=True,
+                    tooltip="How much refining is evened out from frame to frame of a motion (0 to 1).",
+                ),
+                declare(
+                    io.Boolean.Input,
+                    "match_height",
+                    default=True,
+                    optional=True,
+                    advanced=True,
+                    tooltip="On: the avatar gets the body's height. Off: it keeps the size in its file, metres.",
+                ),
             ],
             outputs=[
                 sockets.PosedAvatar.Output(display_name="posed_avatar", tooltip="The character, one row per pose."),
@@ -114,6 +174,88 @@ class RetargetPose(io.ComfyNode):
         )
 
     @classmethod
-    def execute(cls, body_pose, avatar, body_model=None):
-        posed = retarget_pose(body_pose, body_model or load_body_model(), avatar)
+    def execute(cls, body_pose, avatar, body_model=None, refine=False, smooth=0.5, match_height=True):
+        posed = retarget_pose(body_pose, body_model or load_body_model(), avatar, match_height, refine, smooth)
         return io.NodeOutput(posed, posed.report)
+
+
+class CompareRetarget(io.ComfyNode):
+    """The body and the avatar in one picture."""
+
+    @classmethod
+    def define_schema(cls):
+        return declare(
+            io.Schema,
+            node_id="ContrappostoCompareRetarget",
+            display_name="Compare Retarget",
+            category="contrapposto/avatar",
+            description="Draws the gray body through the avatar, so that you see how well the pose was copied.",
+            search_aliases=["overlay", "check retargeting"],
+            is_output_node=True,
+            inputs=[
+                sockets.BodyPose.Input("body_pose", tooltip="The poses that were retargeted."),
+                sockets.PosedAvatar.Input("posed_avatar", tooltip="From Retarget Pose, of the same rows."),
+                io.Int.Input("size", default=512, min=16, max=4096, step=8, tooltip="Side of the picture, pixels (16 to 4096)."),
+                io.Combo.Input("view", options=list(VIEWS), default="front", tooltip="Where the camera stands."),
+                sockets.body_model_input("The body that the poses belong to."),
+            ],
+            outputs=[io.Image.Output(display_name="image", tooltip="One picture per row.")],
+        )
+
+    @classmethod
+    def execute(cls, body_pose, posed_avatar, size, view, body_model=None):
+        if len(body_pose) != len(posed_avatar):
+            raise InputError("posed_avatar", f"{len(posed_avatar)} rows", f"do not fit {len(body_pose)} poses", "Retarget these poses.")
+        device, report = host.compute_device(), host.progress()
+        body, avatar = convert.figure_on(device, body_pose, body_model), posed_avatar.to(device)
+        camera = frame_figure(avatar, size, size, view, margin=0.15)
+        ours, theirs = (render_figure(figure, camera, shading, on_row=report) for figure, shading in ((avatar, "avatar"), (body, "gray")))
+        image = ours.rgb * ours.alpha[..., None]
+        share = MIX * theirs.alpha[..., None]
+        image = host.to_intermediate(torch.lerp(image, theirs.rgb, share.expand_as(image)))
+        return io.NodeOutput(image, ui=convert.preview_image(image))
+
+
+class AvatarTo3D(io.ComfyNode):
+    """A posed avatar as ComfyUI's own 3D types."""
+
+    @classmethod
+    def define_schema(cls):
+        return declare(
+            io.Schema,
+            node_id="ContrappostoAvatarTo3D",
+            display_name="Avatar to 3D",
+            category="contrapposto/avatar",
+            description="Hands a posed avatar to ComfyUI's 3D nodes: a mesh, and a GLB file that Preview 3D shows. Several rows "
+            "become an animation.",
+            search_aliases=["GLB", "MESH", "Preview 3D", "export"],
+            inputs=[
+                sockets.PosedAvatar.Input("posed_avatar", tooltip="From Retarget Pose. Rows are the frames of the GLB."),
+                io.Float.Input("fps", default=30.0, min=1.0, max=240.0, tooltip="Frames per second of the GLB (1 to 240)."),
+                io.String.Input("filename_prefix", default="3d/avatar",
+                                tooltip="Folder and beginning of the file's name, inside ComfyUI's output folder."),
+            ],
+            outputs=[
+                sockets.Mesh.Output(display_name="mesh", tooltip="One mesh per row, world frame, metres, without textures."),
+                sockets.File3DGlb.Output(display_name="model_3d", tooltip="For Preview 3D and other nodes that take a GLB."),
+                io.String.Output(display_name="model_file", tooltip="The GLB's path inside the output folder, for an older Preview 3D."),
+            ],
+        )
+
+    @classmethod
+    def execute(cls, posed_avatar, fps, filename_prefix):
+        path = host.free_output_path(filename_prefix, ".glb")
+        write_animated_glb(path, posed_avatar, fps, path.stem)
+        inside = path.relative_to(Path(folder_paths.get_output_directory()).resolve()).as_posix()
+        return io.NodeOutput(convert.figure_to_mesh(posed_avatar), host.core_file_3d(path), inside)
+
+
+def _input_file(choice):
+    """The file that a choice from ComfyUI's input folder means; None for other choices."""
+    if not choice or not choice.endswith(FROM_INPUT):
+        return None
+    folder = Path(folder_paths.get_input_directory()).resolve()
+    chosen = (folder / choice.removesuffix(FROM_INPUT)).resolve()
+    if not chosen.is_relative_to(folder):
+        raise InputError("file", choice, "lies outside ComfyUI/input", "Choose a file from the list.")
+    return chosen

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
 from comfy_api.v0_0_2 import ui
 
 from ..models.bodies.body import load_body_model, pose_body
+from ..models.checks import InputError
 from ..models.types import BodyPose
+from . import host
 
 PREVIEW_ROWS = 16  # a preview of a long motion would cost more than its rendering
 
@@ -45,6 +49,32 @@ def figure_on(device, figure, body_model=None):
         model = body_model if body_model is not None else load_body_model()
         return pose_body(model.to(device), figure.to(device))
     return figure.to(device)
+
+
+def figure_to_mesh(figure):
+    """Returns a Figure as ComfyUI's MESH, one per row, on the intermediate device."""
+    mesh = figure.mesh(slice(0, len(figure)))
+    faces = mesh.faces.expand(len(figure), -1, -1)
+    return host.core_mesh(host.to_intermediate(mesh.vertices), host.to_intermediate(faces))
+
+
+def camera_info_to_view(info, field_of_view):
+    """Returns ({"yaw": radians, "pitch": radians}, vertical field of view in degrees) of a LOAD3D_CAMERA.
+
+    Only its direction and lens are taken: 3D viewers scale what they show, so their distances mean nothing here.
+
+    Raises:
+        InputError: it has no position, or stands on its target.
+    """
+    try:
+        x, y, z = (float(info["position"][axis]) - float((info.get("target") or {}).get(axis, 0)) for axis in "xyz")
+        fov = float(info.get("fov") or field_of_view)
+    except (KeyError, TypeError, ValueError, AttributeError):
+        raise InputError("camera_info", str(info)[:60], "is not a camera", "Connect the camera of a ComfyUI 3D node.") from None
+    flat = math.hypot(x, z)
+    if not math.isfinite(x + y + z) or flat + abs(y) < 1e-9:
+        raise InputError("camera_info", str(info)[:60], "stands on its target", "Move the camera away from it.")
+    return {"yaw": math.atan2(x, z), "pitch": math.atan2(y, flat)}, min(max(fov, 5.0), 120.0)
 
 
 def preview_render(render):

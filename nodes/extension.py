@@ -19,6 +19,8 @@ NODES = [
     avatar.LoadBodyModel,
     avatar.LoadAvatar,
     avatar.RetargetPose,
+    avatar.CompareRetarget,
+    avatar.AvatarTo3D,
     # render: a camera, and the pictures it takes
     render.FrameBody,
     render.RenderGrayBody,

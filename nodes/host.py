@@ -92,6 +92,30 @@ def to_intermediate(value):
     return value.to(comfy.model_management.intermediate_device())
 
 
+def free_output_path(prefix, suffix):
+    """Returns a file name in ComfyUI's output folder that is not taken."""
+    folder, name, counter, _, _ = folder_paths.get_save_image_path(prefix, folder_paths.get_output_directory())
+    while (path := Path(folder).resolve() / f"{name}_{counter:05}_{suffix}").exists():
+        counter += 1
+    return path
+
+
+def core_file_3d(path):
+    """Returns ComfyUI's File3D of a file, or the path as text where ComfyUI has no such type yet."""
+    try:
+        from comfy_api.latest._util import File3D
+    except ImportError:
+        return str(path)
+    return File3D(str(path))
+
+
+def core_mesh(vertices, faces):
+    """Returns ComfyUI's MESH of vertices (B, V, 3) and faces (B, F, 3)."""
+    from comfy_api.latest._util import MESH
+
+    return MESH(vertices, faces)
+
+
 class HostedNetwork:
     """A library object with weights, in the care of ComfyUI's memory manager: on the GPU while used, else in RAM."""
 

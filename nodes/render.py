@@ -12,6 +12,7 @@ from ..models.render.camera import VIEWS, frame_figure
 from ..models.render.depth import depth_to_image
 from ..models.render.engine import ENGINES, render_figure
 from ..models.render.pose_map import draw_pose_map, project_keypoints
+from ..models.render.shade import LIGHTS, scaled_lights
 from . import convert, host, sockets
 from .sockets import declare
 
@@ -106,6 +107,12 @@ class FrameBody(io.ComfyNode):
                     tooltip="The picture the figure will be pasted on. It sets the size; width and height are unused.",
                 ),
                 sockets.body_model_input("The body that poses are drawn with; unused for an avatar."),
+                sockets.Load3DCamera.Input(
+                    "camera_info",
+                    optional=True,
+                    tooltip="The view of a ComfyUI 3D node: the figure is seen from the same direction. "
+                    "Its distance is fitted to the figure. When connected, view, yaw and pitch are unused.",
+                ),
             ],
             outputs=[sockets.BodyCamera.Output(display_name="camera", tooltip="One camera per row.")],
         )
@@ -124,10 +131,13 @@ class FrameBody(io.ComfyNode):
         one_camera,
         background=None,
         body_model=None,
+        camera_info=None,
     ):
         if background is not None:
             height, width = background.shape[1:3]
         angles = {"yaw": math.radians(yaw), "pitch": math.radians(pitch)} if view == CUSTOM_VIEW else {"view": view}
+        if camera_info is not None:
+            angles, field_of_view = convert.camera_info_to_view(camera_info, field_of_view)
         camera = frame_figure(
             convert.figure_on(host.compute_device(), figure, body_model),
             width,
@@ -173,12 +183,24 @@ class RenderAvatar(io.ComfyNode):
             [
                 sockets.PosedAvatar.Input("posed_avatar", tooltip="From Retarget Pose. One picture per row."),
                 sockets.camera_input(),
+                declare(
+                    io.Combo.Input,
+                    "lights",
+                    options=list(LIGHTS),
+                    default="studio",
+                    optional=True,
+                    advanced=True,
+                    tooltip="studio: key, fill and rim light. soft: hardly any shadow. dramatic: one hard side light.",
+                ),
+                _intensity("key", "the main light"),
+                _intensity("fill", "all other light: from the other side, the sky and the ground"),
+                _intensity("rim", "the light on the outline"),
             ],
         )
 
     @classmethod
-    def execute(cls, posed_avatar, camera, engine):
-        return _render_output(_draw(posed_avatar, camera, "avatar", engine))
+    def execute(cls, posed_avatar, camera, engine, lights="studio", key=1.0, fill=1.0, rim=1.0):
+        return _render_output(_draw(posed_avatar, camera, "avatar", engine, lights=scaled_lights(lights, key, fill, rim)))
 
 
 class RenderDepth(io.ComfyNode):
@@ -340,12 +362,17 @@ def _mask_and_render():
     ]
 
 
-def _draw(figure, camera, shading, engine, body_model=None):
+def _intensity(name, what):
+    return declare(io.Float.Input, name, default=1.0, min=0.0, max=4.0, step=0.05, optional=True, advanced=True,
+                   tooltip=f"How strong {what} is (0 to 4); 1 leaves the preset as it is.")
+
+
+def _draw(figure, camera, shading, engine, body_model=None, lights=None):
     """Returns the Render of a figure socket, made on the compute device and kept on the intermediate device."""
     device = host.compute_device()
     figure = convert.figure_on(device, figure, body_model)
     return host.to_intermediate(
-        render_figure(figure, camera.to(device), shading, engine=engine, on_row=host.progress())
+        render_figure(figure, camera.to(device), shading, engine=engine, lights=lights, on_row=host.progress())
     )
 
 

@@ -19,6 +19,10 @@ Personalization = io.Custom("PERSONALIZATION")  # models.personalization.conditi
 CanvasWindow = io.Custom("CANVAS_WINDOW")  # models.compose.window.Window
 PoseKeypoint = io.Custom("POSE_KEYPOINT")  # list of OpenPose dicts, one per picture, shared with other packs
 
+Mesh = io.Custom("MESH")  # ComfyUI's own
+File3DGlb = io.Custom("FILE_3D_GLB")  # ComfyUI's own where it has one (0.33); a path elsewhere
+Load3DCamera = io.Custom("LOAD3D_CAMERA")  # ComfyUI's own: the view of its 3D nodes
+
 # Options that came after 0.3.76. They only decorate, so an older ComfyUI may do without.
 NEWER_OPTIONS = {"advanced", "search_aliases"}
 

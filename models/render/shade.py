@@ -6,7 +6,7 @@ Diffuse light wraps a little around the body (energy-conserving wrap lighting), 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -74,6 +74,19 @@ def find_lights(lights) -> Lights:
     if isinstance(lights, Lights):
         return lights
     return LIGHTS[check_choice("lights", "studio" if lights is None else lights, tuple(LIGHTS))]
+
+
+def scaled_lights(lights, key=1.0, fill=1.0, rim=1.0) -> Lights:
+    """Returns lights made stronger or weaker: the first light is the key; those behind the figure, and the bright border, are rim.
+
+    Raises:
+        InputError: there is no such preset.
+    """
+    lights = find_lights(lights)
+    shares = [key] + [rim if light.toward[2] > 0 else fill for light in lights.distant[1:]]
+    distant = tuple(replace(light, color=tuple(share * c for c in light.color)) for light, share in zip(lights.distant, shares))
+    sky, ground = (tuple(fill * c for c in color) for color in (lights.sky, lights.ground))
+    return replace(lights, distant=distant, sky=sky, ground=ground, rim=rim * lights.rim)
 
 
 def unit(vectors: Tensor) -> Tensor:

@@ -8,7 +8,7 @@ import fake_comfy
 import pytest
 
 NODES = """LoadTextToPose TextToPose RankPoses LoadPosePrior DecodeVPoser EncodeVPoser RegularisePose
-LoadBodyModel LoadAvatar RetargetPose
+LoadBodyModel LoadAvatar RetargetPose CompareRetarget AvatarTo3D
 FrameBody RenderGrayBody RenderAvatar RenderDepth RenderPoseMap RenderStudio GroundCamera
 PasteAvatarBack EncodeAvatar LoadPersonalizationPatch PersonalizeConditioning
 ComposeAvatars CropCanvas StitchCanvas OccluderFromDepth

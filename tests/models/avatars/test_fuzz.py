@@ -45,7 +45,7 @@ def damaged(document, binary, random):
         elif kind < 0.6 and isinstance(container[key], int) and not isinstance(container[key], bool):
             container[key] += random.choice([-1, 1, 2, 100, 1 << 20])
         else:
-            container[key] = random.choice(VALUES)
+            container[key] = json.loads(json.dumps(random.choice(VALUES)))
     for _ in range(random.choice([0, 0, 1, 8])):
         if binary:
             binary[random.randrange(len(binary))] = random.randrange(256)
