@@ -87,7 +87,6 @@ class LoadAvatar(io.ComfyNode):
                     io.String.Input,
                     "bone_map",
                     default="",
-                    multiline=True,
                     optional=True,
                     advanced=True,
                     tooltip=f"Which bone plays which joint, where the file's names mislead; JSON such as {EXAMPLE}. "
