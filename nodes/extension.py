@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from comfy_api.v0_0_2 import ComfyExtension
 
-from . import avatar, canvas, host, motion, personalize, pose, render
+from . import avatar, canvas, hands, host, motion, personalize, pose, render
 
 NODES = [
     # pose: words, numbers and priors -> BODY_POSE
@@ -15,6 +15,7 @@ NODES = [
     pose.VPoserDecode,
     pose.VPoserEncode,
     pose.RegularisePose,
+    hands.SetHands,
     # avatar: whom the pose moves
     avatar.LoadBodyModel,
     avatar.LoadAvatar,
