@@ -44,7 +44,7 @@ def picture(server, run, node):
 def test_twin_succeeds_as_shipped(first):
     prompt, run = first
     assert run.succeeded, run.error
-    assert not run.cached
+    assert not run.cached & {ours(prompt, "TextToPose"), ours(prompt, "RenderAvatar")}  # other tests may have left loaders in the cache
 
 
 def test_every_picture_has_the_size_asked_for_and_something_in_it(server, first):
