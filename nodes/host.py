@@ -27,7 +27,8 @@ BUNDLED_SUFFIX = " (bundled)"
 OPERATIONS = comfy.ops.manual_cast  # layers that ComfyUI may keep in RAM and bring over when they are needed
 CLIP_TOKENS = 77
 CLIP_END = 49407
-PROJECTION_GAIN = (0.01, 10.0)  # a trained text projection changes lengths by less than that
+PROJECTION_SPREAD = (0.002, 0.5)  # standard deviation of a trained text projection, about 0.03, lies well inside
+CLIP_REMEDY = "Load the complete text encoder of one CLIP with Load CLIP: checkpoints of SD1.5 leave the projection out."
 
 
 def register_model_folders():
@@ -183,19 +184,24 @@ def clip_embeddings(clip, clip_vision, text, images):
         InputError: the text encoder came without its projection into that space, or the two are not of one CLIP.
     """
     tokens = clip.tokenize(text)
+    found = [w for name, w in clip.cond_stage_model.named_parameters() if name.endswith("text_projection.weight")]
+    if len(tokens) != 1 or len(found) != 1:
+        raise InputError("clip", " + ".join(sorted(tokens)), "is not one single CLIP text encoder", CLIP_REMEDY)
+    if not _is_loaded(found[0].float()):
+        problem = "came without its text projection, so it cannot be compared with pictures"
+        raise InputError("clip", *tokens, problem, CLIP_REMEDY)
+    # Projected here, because ComfyUI never projects the text state of a CLIP-L.
     _, plain = clip.encode_from_tokens(tokens, return_pooled="unprojected")
-    _, projected = clip.encode_from_tokens(tokens, return_pooled=True)
-    if projected is None or not _is_projection(plain.float(), projected.float()):
-        remedy = "Load the text encoder of a complete CLIP file with Load CLIP: checkpoints of SD1.5 leave that part out."
-        raise InputError("clip", " + ".join(sorted(tokens)), "has no text projection, so it cannot be compared with pictures", remedy)
+    projected = plain.float() @ found[0].float().to(plain.device).T
     seen = clip_vision.encode_image(images)["image_embeds"]
     if seen.shape[-1] != projected.shape[-1]:
         problem = f"makes {seen.shape[-1]} numbers per picture, the text encoder {projected.shape[-1]}"
         raise InputError("clip_vision", "CLIP_VISION", problem, "Connect the two halves of one CLIP, for example ViT-L/14.")
-    return projected.float().to(seen.device), seen.float()
+    return projected.to(seen.device), seen.float()
 
 
-def _is_projection(plain, projected):
-    """Whether a projection was loaded. ComfyUI leaves one that the file lacks uninitialised: all zero, tiny or wild numbers."""
-    gain = projected.norm() / plain.norm()
-    return bool(gain.isfinite()) and PROJECTION_GAIN[0] < gain < PROJECTION_GAIN[1]
+def _is_loaded(weight):
+    """Whether a text projection was in the file. If not, ComfyUI leaves it uninitialised: zero, tiny, wild or no numbers."""
+    low, high = PROJECTION_SPREAD
+    rows = weight.norm(dim=1)
+    return bool(weight.isfinite().all()) and low < weight.std() < high and bool(rows.min() > 0.05 * rows.max())

@@ -21,17 +21,20 @@ def candidates(pack):
 
 
 class Clip:
-    """A CLIP whose text embedding points along ``direction``; a lacking projection gives zeros, as ComfyUI may."""
+    """A CLIP whose text embedding points along ``direction``, scaled by ``spread``: its projection says so."""
 
-    def __init__(self, direction, projected=1.0):
-        self.direction, self.projected = torch.tensor([direction]), projected
+    def __init__(self, direction, spread=0.1, encoders=("l",)):
+        projection = torch.nn.Linear(8, len(direction), bias=False)
+        projection.weight.data = spread * torch.tensor(direction)[:, None] * torch.ones(1, 8)
+        self.cond_stage_model = torch.nn.ModuleDict({"text_projection": projection})
+        self.encoders = encoders
 
     def tokenize(self, text):
-        return {"l": [[(49406, 1.0), (49407, 1.0)]]}
+        return {encoder: [[(49406, 1.0), (49407, 1.0)]] for encoder in self.encoders}
 
     def encode_from_tokens(self, tokens, return_pooled):
-        plain = torch.ones(1, 8)
-        return torch.zeros(1, 77, 8), plain if return_pooled == "unprojected" else self.direction * self.projected
+        assert return_pooled == "unprojected"  # ComfyUI projects some kinds of CLIP and not others
+        return torch.zeros(1, 77, 8), torch.ones(1, 8)
 
 
 class ClipVision:
@@ -40,7 +43,7 @@ class ClipVision:
     def encode_image(self, images):
         assert images.ndim == 4 and images.shape[-1] == 3 and 0 <= images.min() and images.max() <= 1
         self.body = (images.mean(-1) < 0.9).float().mean((1, 2))
-        return {"image_embeds": torch.stack([self.body, 1 - self.body, torch.zeros_like(self.body)], 1)}
+        return {"image_embeds": torch.stack([self.body, 1 - self.body], 1)}
 
 
 def test_the_bundled_scorer_puts_the_fitting_pose_first(execute, candidates):
@@ -60,21 +63,31 @@ def test_keep_takes_the_best(execute, candidates, keep, rows):
 @pytest.mark.parametrize("sign", [1.0, -1.0])
 def test_clip_compares_pictures_of_the_poses(execute, candidates, sign):
     vision = ClipVision()
-    kept, scores, _ = execute("RankPoses", body_pose=candidates, text=TEXT, clip=Clip((sign, 0.0, 0.0)), clip_vision=vision)
+    kept, scores, _ = execute("RankPoses", body_pose=candidates, text=TEXT, clip=Clip((sign, -sign)), clip_vision=vision)
     assert scores == sorted(scores, reverse=True)
     order = (sign * vision.body).argsort(descending=True)
     assert len(set(vision.body.tolist())) == 3 and torch.equal(kept.body_pose, candidates.body_pose[order])
 
 
-@pytest.mark.parametrize("gain", [0.0, 1e-40, 1e30, float("nan")])
-def test_a_clip_without_text_projection_is_named(execute, candidates, gain):
-    with pytest.raises(ValueError, match="clip.*no text projection.*Load CLIP"):
-        execute("RankPoses", body_pose=candidates, text=TEXT, clip=Clip((1.0, 0.0, 0.0), gain), clip_vision=ClipVision())
+@pytest.mark.parametrize("spread", [0.0, 1e-6, 180.0, float("nan")])
+def test_a_clip_without_text_projection_is_named(execute, candidates, spread):
+    with pytest.raises(ValueError, match="clip 'l' came without its text projection.*Load CLIP"):
+        execute("RankPoses", body_pose=candidates, text=TEXT, clip=Clip((1.0, -1.0), spread), clip_vision=ClipVision())
+
+
+def test_a_projection_of_leftover_memory_is_no_projection(execute, candidates):
+    with pytest.raises(ValueError, match="came without its text projection"):
+        execute("RankPoses", body_pose=candidates, text=TEXT, clip=Clip((1.0, 1e-4)), clip_vision=ClipVision())
+
+
+def test_two_text_encoders_at_once_are_named(execute, candidates):
+    with pytest.raises(ValueError, match="clip 'g [+] l' is not one single CLIP"):
+        execute("RankPoses", body_pose=candidates, text=TEXT, clip=Clip((1.0, -1.0), encoders=("l", "g")), clip_vision=ClipVision())
 
 
 def test_halves_of_different_clips_are_named(execute, candidates):
-    with pytest.raises(ValueError, match="clip_vision.*3 numbers per picture, the text encoder 2"):
-        execute("RankPoses", body_pose=candidates, text=TEXT, clip=Clip((1.0, 0.0)), clip_vision=ClipVision())
+    with pytest.raises(ValueError, match="clip_vision.*2 numbers per picture, the text encoder 3"):
+        execute("RankPoses", body_pose=candidates, text=TEXT, clip=Clip((1.0, -1.0, 0.5)), clip_vision=ClipVision())
 
 
 def test_one_half_of_a_clip_is_not_enough(execute, candidates):
