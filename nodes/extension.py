@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from comfy_api.v0_0_2 import ComfyExtension
 
-from . import avatar, canvas, hands, host, motion, personalize, pose, render
+from . import avatar, canvas, hands, host, motion, personalize, pose, ranking, render
 
 NODES = [
     # pose: words, numbers and priors -> BODY_POSE
     pose.LoadTextToPose,
     pose.TextToPose,
-    pose.RankPoses,
+    ranking.RankPoses,
     pose.LoadPosePrior,
     pose.VPoserDecode,
     pose.VPoserEncode,

