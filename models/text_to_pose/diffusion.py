@@ -33,7 +33,7 @@ def add_noise(x_0: Tensor, eps: Tensor, a_t: Tensor) -> Tensor:
 def sampling_timesteps(steps: int, sampler: str, alphas_bar: Tensor, strength: float = 1.0) -> Tensor:
     """Evenly spaced timesteps ``(steps,)`` int64, descending; the step after the last is the clean sample.
 
-    ``strength`` below 1 begins that far down the schedule, with as many steps, or fewer where there are not so many levels.
+    ``strength`` below 1 begins that far down the schedule. There are fewer steps where there are not so many levels.
     DPM-Solver starts where half the log SNR reaches -5.1, as diffusers does for the cosine schedule.
     """
     check_choice("sampler", sampler, SAMPLERS)
@@ -42,7 +42,7 @@ def sampling_timesteps(steps: int, sampler: str, alphas_bar: Tensor, strength: f
         first = int((half_log_snr(alphas_bar) >= MIN_HALF_LOG_SNR).sum())
     if strength < 1:
         first = max(1, round(strength * first))
-        steps = min(steps, first)
+    steps = min(steps, first)  # a level twice would be a step of no length, by which the solver divides
     return (first - torch.arange(steps, dtype=torch.float64) * first / steps).round().long() - 1
 
 

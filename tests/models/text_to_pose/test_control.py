@@ -125,6 +125,12 @@ def test_a_small_strength_has_no_more_steps_than_levels():
         assert len(times) == count and len(set(times.tolist())) == count and times.max() < 1000 * strength + 1
 
 
+@pytest.mark.parametrize("sampler", SAMPLERS)
+def test_the_largest_number_of_steps_gives_numbers(sampler):
+    result = sample(lambda x, t: 0.5 * x, torch.randn(2, 3), 1000, sampler)
+    assert result.isfinite().all()
+
+
 def test_parts_cover_the_body_and_sides_mirror():
     assert parts_to_joints("upper body, lower body") == tuple(range(22))
     assert parts_to_joints(("all but legs", "legs")) == tuple(range(22))
