@@ -14,10 +14,10 @@ from .progress import Progress
 DEMO_PROMPTS = (
     "a person doing a handstand",
     "a man sits cross-legged on the floor",
-    "a ballet dancer balances on one leg with both arms raised",
+    "a fan cheers with both arms in the air",
     "a woman waves with her right hand",
     "a boxer throws a punch with the left fist",
-    "someone kneels down on one knee and points forward",
+    "a knight kneels on one knee",
 )
 WHATS = ("gray", "avatar", "depth", "pose_map")
 

@@ -19,6 +19,7 @@ from ..render.depth import depth_to_image
 from ..render.engine import render_figure
 from ..render.pose_map import draw_pose_map, project_keypoints
 from ..text_to_pose import load_text_to_pose, sample_poses
+from ..text_to_pose.ranking import load_pose_scorer, rank_poses
 from ..types import BodyPose, Render
 from .pictures import write_png
 
@@ -59,7 +60,7 @@ def load_models(weights=None, body=None, avatar=None, device="cpu"):
             load_avatar(locate("avatars", avatar)))
 
 
-def text_to_scene(text, text_to_pose, body, avatar, background=None, size=(768, 768), count=1, seed=0, view="three-quarter",
+def text_to_scene(text, text_to_pose, body, avatar, background=None, size=(768, 768), count=1, candidates=5, seed=0, view="three-quarter",
                   engine="torch", steps=None, guidance=None, on_stage=None) -> Scene:
     """Turns a sentence into a posed avatar on a background.
 
@@ -68,7 +69,8 @@ def text_to_scene(text, text_to_pose, body, avatar, background=None, size=(768, 
         text_to_pose, body, avatar: from their loaders.
         background: (1, H, W, 3) picture, or None for a plain studio with the avatar's shadow on its floor.
         size: (width, height) in pixels when there is no background; a background brings its own size.
-        count: candidates; every one becomes a row.
+        count: poses to draw; every one becomes a row.
+        candidates: poses to sample, of which the ``count`` that fit the sentence best are kept, as PAS keeps the best of five.
         seed: of the first candidate's noise.
         view: name of the camera view.
         engine: "torch" or "pyrender".
@@ -81,9 +83,12 @@ def text_to_scene(text, text_to_pose, body, avatar, background=None, size=(768, 
     report = on_stage or (lambda stage, done, total: None)
     width, height = size if background is None else (background.shape[2], background.shape[1])
 
-    # 3.2-3.3: sentence -> pose, through the diffusion transformer
-    pose = sample_poses(text_to_pose, text, count=count, seed=seed, steps=steps, guidance=guidance, body=body,
+    # 3.2-3.3: sentence -> poses, through the diffusion transformer; the best of several is kept
+    pose = sample_poses(text_to_pose, text, count=max(count, candidates), seed=seed, steps=steps, guidance=guidance, body=body,
                         on_step=lambda i, n: report("pose", i, n))
+    if len(pose) > count:
+        order, _ = rank_poses(load_pose_scorer(device=pose.device), text, pose)
+        pose = pose[order[0, :count].to(pose.device)]
     # 3.4: the same pose on the body model and on the avatar
     posed_body = pose_body(body, pose)
     posed_avatar = retarget_pose(pose, body, avatar)
