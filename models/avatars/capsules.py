@@ -1,4 +1,4 @@
-"""A few capsules that stand for an avatar's trunk, head and thighs, and what keeps its hands out of them."""
+"""A few capsules that stand for an avatar's trunk and thighs, and what keeps its hands out of them."""
 
 from __future__ import annotations
 

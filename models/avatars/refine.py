@@ -10,7 +10,7 @@ with ``m`` the mean of the neighbouring frames where a motion is to be smooth. T
 in the space of the goals: ``d = m + V J^T (J V J^T + S^2)^-1 (r + J (d - m))``.
 
 Goals are the body's joints scaled by leg length about its lowest point; soles, not ankles, keep their height; a goal whose hand would be
-inside the trunk, the head or a thigh is moved out of it. Hands and feet keep the orientation of stage 1.
+inside the trunk or a thigh is moved out of it. Hands and feet keep the orientation of stage 1.
 """
 
 from __future__ import annotations
