@@ -1,7 +1,8 @@
 """The training loop that every model of ours shares: AdamW, warm-up and cosine learning rate, EMA, curves, exact resuming.
 
 All randomness of step i is a function of (seed, i): the loop seeds a generator and torch's own state (which dropout needs) at each step.
-So a resumed run repeats the undisturbed one bit for bit, and any step can be replayed alone to look into it.
+So a resumed run repeats the undisturbed one bit for bit, and any step can be replayed alone to look into it. Started by torchrun, several
+processes share each batch (processes.py).
 """
 
 from __future__ import annotations
@@ -19,6 +20,8 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from ..assets.files import atomic_write
 from ..checks import InputError
+from .curves import draw_curves
+from .processes import open_processes
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 
@@ -38,7 +41,7 @@ class LoopConfig:
 
     Args:
         steps: optimiser steps in all.
-        batch: rows per step.
+        batch: rows per step, of all processes together.
         lr: learning rate after the warm-up.
         warmup: steps over which the learning rate rises from zero.
         final_lr: learning rate at the end, as a share of ``lr``.
@@ -88,6 +91,10 @@ class RunFolder:
         return self.path / "curve.jsonl"
 
     @property
+    def curve_picture(self):
+        return self.path / "curve.png"
+
+    @property
     def commit(self):
         """The commit the run began with."""
         return json.loads((self.path / "config.json").read_text(encoding="utf-8"))["commit"]
@@ -112,11 +119,13 @@ class RunFolder:
             part.write_text(_git("diff", "HEAD", "--", *self.sources), encoding="utf-8")
 
     def save(self, state):
+        """Writes the checkpoint and the picture of the curve so far."""
         with atomic_write(self.checkpoint) as part:
             torch.save(state, part)
+        draw_curves(self.lines(), self.curve_picture)
 
     def load(self, device):
-        """Returns the last saved state, or None for a fresh run. Lines of the curve written after it are dropped.
+        """Returns the last saved state, or None for a fresh run.
 
         Raises:
             InputError: the checkpoint cannot be read.
@@ -124,20 +133,36 @@ class RunFolder:
         if not self.checkpoint.exists():
             return None
         try:
-            state = torch.load(self.checkpoint, map_location=device, weights_only=True)
+            return torch.load(self.checkpoint, map_location=device, weights_only=True)
         except Exception as error:  # a cut file fails in many ways
             raise InputError("checkpoint", self.checkpoint, f"cannot be read ({type(error).__name__})",
                              "Delete it to start the run anew.") from None
+
+    def lines(self):
+        """The lines of the curve, as dicts with "step"."""
+        return [json.loads(line) for line in self.curve.read_text(encoding="utf-8").splitlines()] if self.curve.exists() else []
+
+    def forget_after(self, step):
+        """Drops lines of the curve that a resumed run will write again."""
         if self.curve.exists():
-            kept = [line for line in self.curve.read_text(encoding="utf-8").splitlines() if json.loads(line)["step"] <= state["step"]]
             with atomic_write(self.curve) as part:
-                part.write_text("".join(line + "\n" for line in kept), encoding="utf-8")
-        return state
+                part.write_text("".join(json.dumps(line) + "\n" for line in self.lines() if line["step"] <= step), encoding="utf-8")
 
     def log(self, step, **values):
         """Adds a line to the curve."""
         with open(self.curve, "a", encoding="utf-8") as file:
             file.write(json.dumps({"step": step, **{k: round(float(v), 6) for k, v in values.items()}}) + "\n")
+
+
+class _Objective(torch.nn.Module):
+    """A model with its loss, as one thing to call: several processes average the gradients of what is called."""
+
+    def __init__(self, model, loss):
+        super().__init__()
+        self.model, self.loss = model, loss
+
+    def forward(self, rows: list, step, generator):
+        return self.loss(self.model, torch.tensor(rows), step, generator)
 
 
 def train(model, draw, loss, config, run, validate=None, on_step=None):
@@ -146,28 +171,34 @@ def train(model, draw, loss, config, run, validate=None, on_step=None):
     Args:
         model: nn.Module, already on its device and freshly initialised.
         draw: (generator) -> (B,) int64 rows of the next batch; the generator is on the CPU.
-        loss: (model, rows, step, generator) -> dict of scalar tensors; "loss" is minimised. The generator is on the model's device.
+        loss: (model, rows, step, generator) -> dict of scalar tensors; "loss", a mean over rows, is minimised. The generator is on the
+            model's device. Each of N processes is handed every N-th row, and a generator of its own.
         config: LoopConfig.
         run: RunFolder.
         validate: (averaged model) -> dict of numbers for the curve, or None.
         on_step: (steps done) called after each step, or None.
 
     Raises:
-        InputError: the run folder belongs to another config or cannot be used.
+        InputError: the run folder belongs to another config or cannot be used, or the batch cannot be shared by the processes.
         TrainingStopped: the loss or its gradient is NaN or infinite.
     """
     device = next(model.parameters()).device
-    run.open()
+    processes = open_processes(device)
+    if config.batch % processes.count:
+        raise InputError("batch", config.batch, f"rows cannot be shared by {processes.count} processes", "Give a multiple.")
     average = AveragedModel(model, multi_avg_fn=get_ema_multi_avg_fn(config.ema), use_buffers=True)
     optimizer = torch.optim.AdamW(model.parameters(), lr=config.lr, weight_decay=config.weight_decay)
     parts = {"model": model, "average": average, "optimizer": optimizer}
-    start = _restore(run, parts, device)
+    start = _restore(run, parts, device, processes)
+    objective = processes.wrap(_Objective(model, loss))
     saved = time.monotonic()
     with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
         for step in range(start + 1, config.steps + 1):
             model.train()
-            values, norm = _train_step(model, optimizer, draw, loss, config, run, step)
+            values, norm = _train_step(objective, optimizer, draw, config, run, step, processes)
             average.update_parameters(model)
+            if not processes.main:
+                continue
             if step % config.log_every == 0 or step == config.steps:
                 run.log(step, **values, gradient=norm, lr=learning_rate(config, step))
             if validate and (step % config.validate_every == 0 or step == config.steps):
@@ -178,6 +209,7 @@ def train(model, draw, loss, config, run, validate=None, on_step=None):
                 saved = time.monotonic()
             if on_step:
                 on_step(step)
+    processes.wait()
     return average.module.eval()
 
 
@@ -189,38 +221,45 @@ def learning_rate(config, step):
     return config.lr * (config.final_lr + (1 - config.final_lr) * 0.5 * (1 + math.cos(math.pi * done)))
 
 
-def _train_step(model, optimizer, draw, loss, config, run, step):
+def _train_step(objective, optimizer, draw, config, run, step, processes):
     """One update. Returns (loss values, gradient norm)."""
     seed = config.seed * 1_000_003 + step
-    device = next(model.parameters()).device
-    torch.manual_seed(seed)
-    rows = draw(torch.Generator().manual_seed(seed))
-    values = loss(model, rows, step, torch.Generator(device).manual_seed(seed))
+    own = seed + processes.index * 10**12
+    parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
+    torch.manual_seed(own)
+    rows = draw(torch.Generator().manual_seed(seed)).tolist()
+    values = objective(rows[processes.index :: processes.count], step, torch.Generator(parameters[0].device).manual_seed(own))
     optimizer.zero_grad(set_to_none=True)
-    values["loss"].backward()
-    norm = torch.nn.utils.clip_grad_norm_(model.parameters(), config.clip)
+    processes.backward(values["loss"])
+    norm, values = torch.nn.utils.clip_grad_norm_(parameters, config.clip), processes.mean(values)
     for what, value in (("the loss", values["loss"]), ("the gradient", norm)):
         if not torch.isfinite(value):
-            _note_stop(run, step, rows, what)
+            _note_stop(run, step, rows, what, processes)
     for group in optimizer.param_groups:
         group["lr"] = learning_rate(config, step)
     optimizer.step()
-    return {name: value.detach() for name, value in values.items()}, norm
+    return values, norm
 
 
-def _note_stop(run, step, rows, what):
-    """Writes the batch that broke the training into the run folder and raises."""
-    rows = rows.tolist()
-    with atomic_write(run.path / "stopped.json") as part:
-        part.write_text(json.dumps({"step": step, "what": what, "rows": rows}) + "\n", encoding="utf-8")
+def _note_stop(run, step, rows, what, processes):
+    """Writes the batch that broke the training into the run folder and raises, in every process."""
+    if processes.main:
+        with atomic_write(run.path / "stopped.json") as part:
+            part.write_text(json.dumps({"step": step, "what": what, "rows": rows}) + "\n", encoding="utf-8")
     raise TrainingStopped(step, rows, what)
 
 
-def _restore(run, parts, device):
-    """Loads the last checkpoint into the parts and returns the number of steps done."""
+def _restore(run, parts, device, processes):
+    """Opens the run folder, loads the last checkpoint into the parts and returns the number of steps done."""
+    if processes.main:
+        run.open()
+    processes.wait()
     state = run.load(device)
+    processes.wait()
     if state is None:
         return 0
+    if processes.main:
+        run.forget_after(state["step"])
     for name, part in parts.items():
         part.load_state_dict(state[name])
     return state["step"]

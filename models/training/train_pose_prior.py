@@ -25,6 +25,7 @@ from ..rotations import rotmat_to_rot6d, rotvec_to_rotmat
 from .datasets.text_pose import UNCLEAR_ORIGIN, load_text_pose, mirror_rotvec
 from .loop import LoopConfig, RunFolder, TrainingStopped, step_report, train
 from .losses import gaussian_kl, geodesic_angle, skeleton_joints
+from .processes import open_processes
 
 DATA = "../shared/data/text_pose"
 COMMAND = "python -m contrapposto.models.training.train_pose_prior --bundle"
@@ -134,18 +135,20 @@ def train_prior(data_dir, run_dir, config, device="cpu", on_step=None):
     """Trains (or continues) a run and writes ``open_pose_prior.safetensors`` into its folder.
 
     Returns:
-        (path of the weights, held-out test scores of those weights as written).
+        (path of the weights, held-out test scores of those weights as written; empty in all processes but the first, which writes them).
 
     Raises:
         InputError: the data or the run folder cannot be used.
         TrainingStopped: the loss became NaN.
     """
-    data = load_text_pose(data_dir, config.exclude_sources)
+    processes, data = open_processes(device), load_text_pose(data_dir, config.exclude_sources)
     task = PriorTask(data, config, device)
     prior = fresh_prior(config).to(device)
     run = RunFolder(Path(run_dir), asdict(config), SOURCES)
     trained = train(prior, task.draw, task.loss, config.loop, run, validate=task.scores, on_step=on_step)
     path = run.path / OPEN_POSE_PRIOR
+    if not processes.main:
+        return path, {}
     about = {"training": asdict(config), "commit": run.commit, "data": describe_data(data)}
     write_vposer(path, config.network, trained.state_dict(), about)
     scores = {name: round(value, 3) for name, value in task.scores(load_pose_prior(path), "test").items()}

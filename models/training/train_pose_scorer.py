@@ -28,6 +28,7 @@ from ..types import BodyPose
 from .datasets.captions import CaptionedPoses, CaptionSource, load_groups
 from .datasets.text_pose import UNCLEAR_ORIGIN, load_text_pose, mirror_words
 from .loop import LoopConfig, RunFolder, source_commit, train
+from .processes import open_processes
 from .train_text_to_pose import CaptionPool, encode_pool, in_parts
 
 MIN_STD = 0.05
@@ -228,7 +229,7 @@ def main(arguments=None):
 
 def run_training(options, preset=None):
     """Trains, writes the weights file, and returns a line for the user."""
-    begun, preset = time.monotonic(), preset or Preset()
+    begun, preset, processes = time.monotonic(), preset or Preset(), open_processes(options.device)
     loop = LoopConfig(**{**asdict(preset.loop), **({"steps": options.steps} if options.steps else {})})
     preset = replace(preset, loop=loop)
     task = ScorerTask(options.data, preset, options.device)
@@ -241,6 +242,8 @@ def run_training(options, preset=None):
     run = RunFolder(options.run, {"preset": asdict(preset), "data": str(options.data), "excluded": list(UNCLEAR_ORIGIN),
                                   "poses": len(task.data)})
     trained = train(scorer, task.draw, task.loss, loop, run, validation)
+    if not processes.main:
+        return ""
     scores = {f"val_{name}": round(float(value), 4) for name, value in validation(trained).items()}
     scores.update({f"test_{name}": round(float(value), 4) for name, value in Validation(task, options.data, "test")(trained).items()})
     out = options.out or BUNDLED / OPEN_POSE_SCORER

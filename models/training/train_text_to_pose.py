@@ -1,6 +1,7 @@
 """Trains the text-to-pose network (PAS, section 3.3).
 
     python -m contrapposto.models.training.train_text_to_pose --data DIR [--preset base] [--out FILE]
+    torchrun --nproc_per_node 8 -m contrapposto.models.training.train_text_to_pose --data DIR --preset large
 
 Captions are drawn into a pool that is encoded once and drawn anew every few hundred steps. Each caption of a batch meets several of its
 poses at several noise levels at once, because they share the text part of the sequence (see network.py).
@@ -31,6 +32,7 @@ from ..text_to_pose.text_encoder import TextStates, load_minilm
 from .datasets.captions import CaptionSource
 from .datasets.text_pose import UNCLEAR_ORIGIN, load_text_pose, mirror_rotvec
 from .loop import LoopConfig, RunFolder, source_commit, train
+from .processes import open_processes
 from .validation_probes import VALIDATION_PROBES
 
 SAMPLING = {"sampler": "dpmpp_2m", "steps": 8, "guidance": 3.0}
@@ -66,6 +68,8 @@ class Preset:
 PRESETS = {
     "tiny": Preset(NetworkConfig(width=128, layers=4), LoopConfig(1500, 64, warmup=100, ema=0.99, validate_every=500), pool=4096),
     "base": Preset(NetworkConfig(), LoopConfig(12000, 64, warmup=100, ema=0.995, validate_every=400)),
+    "large": Preset(NetworkConfig(width=512, layers=12, heads=8), copies=16, pool=49152,
+                    loop=LoopConfig(60000, 256, lr=4e-4, warmup=1000, ema=0.9995, validate_every=2000)),
 }
 
 
@@ -252,13 +256,14 @@ def main(arguments=None):
 
 def run_training(options):
     """Trains, writes the weights file, and returns a line for the user."""
-    begun, preset = time.monotonic(), chosen_preset(options)
+    begun, preset, processes = time.monotonic(), chosen_preset(options), open_processes(options.device)
     data = load_text_pose(options.data, UNCLEAR_ORIGIN)
     run = RunFolder(options.run or Path("runs") / f"text_to_pose_{options.preset}_{options.representation}",
                     {"preset": asdict(preset), "start": str(options.start), "data": str(options.data)})
-    run.open()
+    if processes.main:
+        run.open()
     task, prior = make_task(data, options.data, preset, options.device)
-    for problem in (*task.data.problems, *task.source.problems):
+    for problem in (*task.data.problems, *task.source.problems) if processes.main else ():
         sys.stderr.write(f"{problem.file} row {problem.row} {problem.what}; left out\n")
     torch.manual_seed(preset.loop.seed)
     network = PoseTransformer(preset.network).to(options.device)
@@ -268,6 +273,8 @@ def run_training(options):
     about = {"text_encoder": {"id": task.encoder.id, "dim": task.encoder.dim}, "sampling": SAMPLING, "pose_prior": prior}
     validation = Validation(task, options.data, about)
     trained = train(network, task.draw, task.loss, preset.loop, run, validation)
+    if not processes.main:
+        return ""
     about["scores"] = {name: round(float(value), 4) for name, value in validation(trained).items()}
     about["training"] = {
         "steps": preset.loop.steps, "preset": options.preset, "before": start and start.config["training"], "commit": source_commit(),

@@ -55,6 +55,7 @@ def test_training_learns_and_leaves_a_full_run_folder(tmp_path):
     assert seen == list(range(1, 31)) and not model.training
     assert [x["step"] for x in lines if "loss" in x] == [5, 10, 15, 20, 25, 30]
     validations = [x["val"] for x in lines if "val" in x]
+    assert run.curve_picture.stat().st_size > 1000
     assert len(validations) == 3 and validations[-1] < 0.5 * validations[0]
     assert json.loads((run.path / "config.json").read_text())["commit"] == source_commit()
     assert not list(run.path.glob("*.part*"))
@@ -129,6 +130,22 @@ def test_a_damaged_checkpoint_is_named(tmp_path):
     run.checkpoint.write_bytes(run.checkpoint.read_bytes()[:200])
     with pytest.raises(InputError, match="checkpoint"):
         train(toy(), draw, loss, CONFIG, run)
+
+
+def test_a_full_disk_loses_no_earlier_checkpoint(tmp_path, monkeypatch):
+    config = LoopConfig(**{**vars(CONFIG), "save_seconds": 0.0})
+    run, whole = run_folder(tmp_path / "run", config), torch.save
+
+    def half_written(state, part):
+        whole(state, part)
+        if state["step"] == 9:
+            part.write_bytes(part.read_bytes()[:100])
+            raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(torch, "save", half_written)
+    with pytest.raises(InputError, match="No space left on device"):
+        train(toy(), draw, loss, config, run)
+    assert run.load("cpu")["step"] == 8 and not list(run.path.glob(".*.part*"))
 
 
 def test_learning_rate_rises_then_falls_along_a_cosine():
