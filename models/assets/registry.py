@@ -16,6 +16,7 @@ OPEN_BODY = "open_body.npz"
 DEFAULT_AVATAR = "default_avatar.glb"
 TEXT_ENCODER = "minilm_int8.safetensors"
 OPEN_POSE_PRIOR = "open_pose_prior.safetensors"
+OPEN_POSE_LIFTER = "open_pose_lifter.safetensors"
 OPEN_TEXT_TO_POSE = "open_text_to_pose.safetensors"
 
 
