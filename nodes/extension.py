@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from comfy_api.v0_0_2 import ComfyExtension
 
-from . import avatar, canvas, hands, host, motion, personalize, pose, ranking, render
+from . import avatar, canvas, depth_to_image, hands, host, image_mesh_pairs, motion, personalize, pose, ranking, render
 
 NODES = [
     # pose: words, numbers and priors -> BODY_POSE
@@ -39,6 +39,9 @@ NODES = [
     canvas.CropCanvas,
     canvas.StitchCanvas,
     canvas.OccluderFromDepth,
+    # pose correction: broken bodies mended, pictures with their bodies kept
+    depth_to_image.DepthToImageConditioning,
+    image_mesh_pairs.SaveImageMeshPairs,
     # motion: files in and out, editing
     motion.LoadMotion,
     motion.EditMotion,

@@ -155,6 +155,18 @@ def progress():
     return report
 
 
+def encode_text(clip, text):
+    """Returns a text as CONDITIONING."""
+    return clip.encode_from_tokens_scheduled(clip.tokenize(text))
+
+
+def apply_control_net(positive, negative, control_net, image, strength, vae=None):
+    """Returns both conditionings under a ControlNet, through ComfyUI's own node, which knows all families."""
+    from nodes import ControlNetApplyAdvanced  # ComfyUI's module of that name: ours is only reached by relative imports
+
+    return ControlNetApplyAdvanced().apply_controlnet(positive, negative, control_net, image, strength, 0.0, 1.0, vae=vae)
+
+
 def clip_text_states(clip, text):
     """Returns the TextStates of one text under a CLIP-L: the last layer's tokens, the unprojected end-of-text state.
 

@@ -63,7 +63,7 @@ def personalize(model, positive, negative, personalization):
     if holder is None:
         _check_channels(model)
         given = {"concat_latent_image": personalization.avatar_latents, "concat_mask": personalization.change_mask[:, None]}
-        return model, _with(positive, given), _with(negative, given)
+        return model, with_values(positive, given), with_values(negative, given)
     channels = input_channels(personalization, model.model.process_latent_in)
     rate = channels.new_tensor([personalization.downsample_rate]).cpu()
     token = holder.rate_token(rate)
@@ -76,16 +76,22 @@ def read_channels(**given):
     Raises:
         InputError: a conditioning did not come through Personalize Conditioning.
     """
-    channels, noise = given.get(CHANNELS_KEY), given["noise"]
-    if channels is None:
+    if given.get(CHANNELS_KEY) is None:
         raise InputError("conditioning", "of a personalized model", "does not hold the avatar",
                          "Send both positive and negative through Personalize Conditioning.")
+    return channels_beside(given[CHANNELS_KEY], given)
+
+
+def channels_beside(channels, given):
+    """Channels (B, E, h, w) in the size, batch and device of the noise that they lie beside; ``given`` is what concat_cond was given."""
+    noise = given["noise"]
     if channels.shape[2:] != noise.shape[2:]:
         channels = comfy.utils.common_upscale(channels, noise.shape[-1], noise.shape[-2], "bilinear", "disabled")
     return comfy.utils.resize_to_batch_size(channels, noise.shape[0]).to(given["device"])
 
 
-def _with(conditioning, values):
+def with_values(conditioning, values):
+    """Returns the conditioning with more keys in each of its entries."""
     return [[states, {**options, **values}] for states, options in conditioning]
 
 

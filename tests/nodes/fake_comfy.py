@@ -68,7 +68,7 @@ def modules(models_dir):
     """Returns {module name: stand-in}; ``models_dir`` plays ComfyUI's models folder."""
     types = {"Int": "INT", "Float": "FLOAT", "String": "STRING", "Boolean": "BOOLEAN", "Combo": "COMBO"}
     types |= {"Image": "IMAGE", "Mask": "MASK", "Clip": "CLIP", "ClipVision": "CLIP_VISION", "MultiType": "COMFY_MULTITYPED_V3"}
-    types |= {"Model": "MODEL", "Vae": "VAE", "Conditioning": "CONDITIONING", "Latent": "LATENT"}
+    types |= {"Model": "MODEL", "Vae": "VAE", "Conditioning": "CONDITIONING", "Latent": "LATENT", "ControlNet": "CONTROL_NET"}
     io = SimpleNamespace(
         **{name: kind(io_type) for name, io_type in types.items()},
         Custom=kind,

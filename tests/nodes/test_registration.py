@@ -12,6 +12,7 @@ LoadBodyModel LoadAvatar RetargetPose CompareRetarget AvatarTo3D
 FrameBody RenderGrayBody RenderAvatar RenderDepth RenderPoseMap RenderStudio GroundCamera
 PasteAvatarBack EncodeAvatar LoadPersonalizationPatch PersonalizeConditioning
 ComposeAvatars CropCanvas StitchCanvas OccluderFromDepth
+DepthToImage SaveImageMeshPairs
 LoadMotion EditMotion SaveMotion ToCoreRig""".split()
 HEAVY = "diffusers transformers smplx pyrender human_body_prior scipy cv2 PIL roma tokenizers safetensors".split()
 

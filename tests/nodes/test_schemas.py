@@ -6,7 +6,7 @@ import fake_comfy
 import pytest
 
 RANGED = ("INT", "FLOAT")
-STEPS = {"pose", "avatar", "render", "personalization", "motion"}
+STEPS = {"pose", "avatar", "render", "personalization", "pose correction", "motion"}
 
 
 @pytest.fixture
@@ -43,7 +43,7 @@ def test_numbers_have_a_range_that_holds_their_default(schemas):
 
 def test_every_seed_offers_control_after_generate(schemas):
     seeds = [given for schema in schemas.values() for given in schema.inputs if given.id == "seed"]
-    assert len(seeds) == 3
+    assert len(seeds) >= 4
     assert all(seed.options["control_after_generate"] and seed.options["max"] == 2**64 - 1 for seed in seeds)
 
 
