@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from comfy_api.v0_0_2 import ComfyExtension
 
-from . import avatar, canvas, depth_to_image, hands, host, image_mesh_pairs, motion, personalize, pose, ranking, render
+from . import avatar, browser, canvas, depth_to_image, hands, host, image_mesh_pairs, motion, personalize, pose, pose_editor, preview_motion, ranking, render
 
 NODES = [
     # pose: words, numbers and priors -> BODY_POSE
@@ -16,6 +16,7 @@ NODES = [
     pose.VPoserEncode,
     pose.RegularisePose,
     hands.SetHands,
+    pose_editor.EditPose,
     # avatar: whom the pose moves
     avatar.LoadBodyModel,
     avatar.LoadAvatar,
@@ -46,6 +47,7 @@ NODES = [
     motion.LoadMotion,
     motion.EditMotion,
     motion.SaveMotion,
+    preview_motion.PreviewMotion,
     motion.ToCoreRig,
 ]
 
@@ -55,4 +57,5 @@ class ContrappostoExtension(ComfyExtension):
 
     async def get_node_list(self):
         host.register_model_folders()
+        browser.register_routes()
         return NODES

@@ -258,10 +258,14 @@ def pose_body(model: BodyModel, pose: BodyPose) -> PosedBody:
     return model.with_shape(pose.betas).with_pose(pose)
 
 
-def place_on_floor(model: BodyModel, pose: BodyPose, floor: float = 0.0) -> BodyPose:
-    """Returns the pose with each row moved up or down so that its lowest skinned vertex lies at height ``floor``, metres."""
+def lowest_points(model: BodyModel, pose: BodyPose) -> Tensor:
+    """(B,) height of each row's lowest skinned vertex, metres."""
     posed = pose_body(model, pose)
     starts = range(0, len(pose), ROWS_AT_ONCE)
-    lowest = [posed.vertices(slice(start, start + ROWS_AT_ONCE))[..., 1].amin(1) for start in starts]
-    rise = (floor - torch.cat(lowest)).to(pose.device)
+    return torch.cat([posed.vertices(slice(start, start + ROWS_AT_ONCE))[..., 1].amin(1) for start in starts]).to(pose.device)
+
+
+def place_on_floor(model: BodyModel, pose: BodyPose, floor: float | Tensor = 0.0) -> BodyPose:
+    """Returns the pose with each row moved up or down so that its lowest skinned vertex lies at height ``floor``, metres, one or (B,)."""
+    rise = floor - lowest_points(model, pose)
     return replace(pose, transl=pose.transl + torch.stack([torch.zeros_like(rise), rise, torch.zeros_like(rise)], -1))

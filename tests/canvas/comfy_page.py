@@ -10,7 +10,7 @@ from contextlib import contextmanager
 CHROMIUM_NAMES = ("chromium", "chromium-browser", "google-chrome", "chrome")
 LAUNCH = (
     "--no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking "
-    "--disable-component-update --disable-sync"
+    "--disable-component-update --disable-sync --use-angle=swiftshader --enable-unsafe-swiftshader"
 )
 READY = "() => !!(window.app?.graph && window.LiteGraph?.registered_node_types?.ContrappostoTextToPose)"
 LOAD_SECONDS = 180  # on a busy machine; 5 to 6 on a quiet one

@@ -1,0 +1,164 @@
+// The browser half of the pack. This file is loaded at every start, so it is small; the 3D views come when a node needs them.
+
+import { api } from '../../../scripts/api.js'
+import { app } from '../../../scripts/app.js'
+
+const LIBRARY = 'contrapposto/poses' // inside the user's own folder
+const SIZE = [420, 560]
+
+let views3d
+const loadViews = () => (views3d ??= import('./views3d.mjs'))
+const viewUrl = (file) => api.apiURL('/view?' + new URLSearchParams(file))
+
+/** A widget that is an HTML element as wide as the node and at least `height` pixels high. */
+function addElement(node, name, type, height, options) {
+  const element = document.createElement('div')
+  element.style.cssText = `width:100%;height:100%;min-height:${height}px`
+  const widget = node.addDOMWidget(name, type, element, { hideOnZoom: false, getMinHeight: () => height, ...options })
+  return { element, widget }
+}
+
+/** Draws something into an element when it comes onto the page first, and says why if it cannot. */
+async function fill(element, make) {
+  try {
+    return await make(await loadViews())
+  } catch (error) {
+    element.textContent = `The 3D view could not start: ${error.message}`
+    return null
+  }
+}
+
+function poseEditor(node, inputName) {
+  let text = ''
+  let editor = null
+  const shown = () => node.properties.contrapposto ?? {} // what the last run sent; kept in the workflow, not in the prompt
+  const candidate = () => node.widgets.find(({ name }) => name === 'candidate')
+  const { element, widget } = addElement(node, inputName, 'CONTRAPPOSTO_POSE_EDITS', 340, {
+    getValue: () => text,
+    setValue: (value) => {
+      text = typeof value === 'string' ? value : ''
+      editor?.setText(text)
+    }
+  })
+  const host = {
+    save(edits) {
+      text = edits
+      widget.callback?.(text)
+      node.graph?.setDirtyCanvas(true)
+      app.extensionManager?.workflow?.activeWorkflow?.changeTracker?.checkState?.()
+    },
+    candidates: {
+      count: () => shown().poses?.length ?? 1,
+      index: () => candidate()?.value ?? 1,
+      choose(index) {
+        const count = shown().poses?.length ?? 1
+        candidate().value = ((index - 1 + count) % count) + 1
+        refresh()
+      }
+    },
+    library
+  }
+  const refresh = () => {
+    const { poses = [], start } = shown()
+    const row = poses[Math.min(host.candidates.index(), poses.length) - 1] ?? start
+    if (editor && row) editor.setBase(row)
+    editor?.panel?.update()
+  }
+  let drawn = ''
+  const showFigure = async ({ file, drive } = {}) => {
+    if (!file || !editor || drawn === file.filename) return
+    drawn = file.filename
+    await editor.setFigure(viewUrl(file), drive)
+  }
+  fill(element, async ({ PoseEditor, SliderEditor, hasWebGL, toRotvec }) => {
+    editor = new (hasWebGL() ? PoseEditor : SliderEditor)(element, { ...host, toRotvec })
+    editor.setText(text)
+    const answer = await api.fetchApi('/contrapposto/figure?' + new URLSearchParams({ avatar: linkedAvatar(node) }))
+    const figure = await answer.json()
+    if (!answer.ok) throw new Error(figure.error)
+    node.properties.contrapposto ??= {}
+    node.properties.contrapposto.start ??= figure.start
+    refresh()
+    await showFigure(figure)
+  })
+  const executed = node.onExecuted
+  node.onExecuted = function (output) {
+    executed?.call(this, output)
+    const [message] = output?.contrapposto ?? []
+    if (!message) return
+    node.properties.contrapposto = { ...shown(), poses: message.poses }
+    refresh()
+    showFigure(message.figure)
+  }
+  const choice = candidate()
+  if (choice) choice.callback = refresh
+  const removed = node.onRemoved
+  node.onRemoved = function () {
+    removed?.call(this)
+    editor?.dispose()
+  }
+  return { widget }
+}
+
+/** The entry of the Load Avatar node that is linked to `node`, or ''. */
+function linkedAvatar(node) {
+  const slot = node.inputs?.findIndex(({ name }) => name === 'avatar') ?? -1
+  const source = slot < 0 ? null : node.getInputNode?.(slot)
+  return source?.comfyClass === 'ContrappostoLoadAvatar' ? source.widgets.find(({ name }) => name === 'file')?.value ?? '' : ''
+}
+
+const library = {
+  async names() {
+    const answer = await api.fetchApi('/userdata?' + new URLSearchParams({ dir: LIBRARY, recurse: 'false', split: 'false' }))
+    if (!answer.ok) return [] // nothing saved yet
+    return (await answer.json()).filter((name) => name.endsWith('.json')).map((name) => name.slice(0, -5)).sort()
+  },
+  async load(name) {
+    const answer = await api.getUserData(`${LIBRARY}/${name}.json`)
+    if (!answer.ok) throw new Error(`The pose ${name} is not there any more.`)
+    return answer.json()
+  },
+  /** Asks for a name; resolves to whether the pose was saved. */
+  async save(row) {
+    const ask = app.extensionManager?.dialog?.prompt
+    const question = { title: 'Save pose', message: 'Name of the pose:', defaultValue: '' }
+    const name = ask ? await ask.call(app.extensionManager.dialog, question) : window.prompt(question.message)
+    const clean = name?.trim().replace(/[^\p{L}\p{N} _-]/gu, '').slice(0, 60)
+    if (!clean) return false
+    if ((await this.names()).includes(clean)) throw new Error(`There is a pose named ${clean}; choose another name.`)
+    await api.storeUserData(`${LIBRARY}/${clean}.json`, row, { throwOnError: true })
+    return true
+  }
+}
+
+function motionPlayer(node) {
+  const { element } = addElement(node, 'player', 'CONTRAPPOSTO_PLAYER', 320, { serialize: false, getValue: () => '', setValue: () => {} })
+  let player = null
+  const ready = fill(element, async ({ MotionPlayer, hasWebGL }) => {
+    if (!hasWebGL()) throw new Error('this browser has no WebGL.')
+    player = new MotionPlayer(element)
+  })
+  const executed = node.onExecuted
+  node.onExecuted = async function (output) {
+    executed?.call(this, output)
+    const [message] = output?.contrapposto ?? []
+    await ready
+    if (message) await player?.load(viewUrl(message.file), message.frames, message.fps)
+  }
+  const removed = node.onRemoved
+  node.onRemoved = function () {
+    removed?.call(this)
+    player?.dispose()
+  }
+}
+
+app.registerExtension({
+  name: 'contrapposto.views3d',
+  getCustomWidgets: () => ({ CONTRAPPOSTO_POSE_EDITS: poseEditor }),
+  nodeCreated(node) {
+    if (node.comfyClass === 'ContrappostoPreviewMotion') motionPlayer(node)
+    if (['ContrappostoPreviewMotion', 'ContrappostoEditPose'].includes(node.comfyClass)) {
+      node.setSize([Math.max(node.size[0], SIZE[0]), Math.max(node.size[1], SIZE[1])])
+    }
+  }
+})

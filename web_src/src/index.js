@@ -1,0 +1,6 @@
+export { PoseEditor } from './editor.js'
+export { Figure, loadFigure } from './figure.js'
+export { Pose, toRotvec } from './joints.js'
+export { MotionPlayer } from './player.js'
+export { SliderEditor } from './sliders.js'
+export { hasWebGL } from './view.js'
