@@ -34,6 +34,17 @@ class ImageDiffusion(Protocol):
     def input_channels(self) -> int:
         """Channels that the network reads: its own 4 latents, and those that ``sample`` has to give beside them."""
 
+    @property
+    def cell(self) -> int:
+        """Pixels per latent, along each side."""
+
+    @property
+    def hint_channels(self) -> dict[str, int]:
+        """{name: channels of the picture it reads} of the ControlNets that came with the model."""
+
+    def empty_latents(self, height, width) -> Tensor:
+        """(1, C, h, w) zeros: what a picture of that many pixels starts from when nothing of it is known."""
+
     def encode(self, images: Tensor) -> Tensor:
         """(B, H, W, 3) pictures 0..1 -> (B, C, h, w) latents, the same every time."""
 
@@ -46,8 +57,13 @@ class ImageDiffusion(Protocol):
     def scale(self, latents: Tensor) -> Tensor:
         """Latents of the VAE -> those that the network works on."""
 
-    def sample(self, positive, negative, latents, change_mask=None, beside=None, seed=0, steps=25, guidance=7.5, on_step=None) -> Tensor:
-        """Latents (B, C, h, w) painted where ``change_mask`` (B, h, w) is 1; ``beside`` (B, E, h, w) are the extra channels."""
+    def sample(self, positive, negative, latents, change_mask=None, beside=None, seed=0, steps=25, guidance=7.5, on_step=None,
+               hints=None) -> Tensor:
+        """Latents (B, C, h, w) painted where ``change_mask`` (B, h, w) is 1; ``beside`` (B, E, h, w) are the extra channels.
+
+        ``positive`` and ``negative`` are what ``encode_text`` gives, or the text as the model's own host has encoded it. ``hints`` are
+        {name: (B, H, W, C) picture} for the model's ControlNets; one that is not named is left out.
+        """
 
 
 @runtime_checkable

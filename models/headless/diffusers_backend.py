@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
@@ -13,6 +14,22 @@ from ..checks import InputError, check_range
 FILES = ("unet", "vae", "text_encoder", "tokenizer", "scheduler")
 
 
+@dataclass(frozen=True)
+class Control:
+    """A ControlNet and how it is used.
+
+    Args:
+        network: diffusers' ControlNetModel.
+        strength: factor on what it adds; 0 leaves it out.
+        start, end: shares of the steps between which it acts.
+    """
+
+    network: torch.nn.Module
+    strength: float = 1.0
+    start: float = 0.0
+    end: float = 1.0
+
+
 class DiffusersModel:
     """``ports.ImageDiffusion`` over the parts of a Stable Diffusion pipeline.
 
@@ -21,15 +38,29 @@ class DiffusersModel:
         vae: AutoencoderKL or AutoencoderTiny; its config's ``scaling_factor`` is used.
         scheduler: a diffusers scheduler; the deterministic DDIM gives the same picture for the same seed on every machine.
         text_encoder: list of B sentences -> (B, 77, D) states.
+        controls: {name: Control}; the names are those of the hints.
     """
 
-    def __init__(self, unet, vae, scheduler, text_encoder):
+    def __init__(self, unet, vae, scheduler, text_encoder, controls=None):
+        self.controls = {name: control for name, control in (controls or {}).items() if control.strength}
         self.unet, self.scheduler, self.encode_text = unet.eval(), scheduler, text_encoder
         self.vae = vae.eval().to(memory_format=torch.channels_last)  # its wide convolutions take half the time so, on a CPU
 
     @property
     def input_channels(self):
         return self.unet.config.in_channels
+
+    @property
+    def cell(self):
+        blocks = getattr(self.vae.config, "block_out_channels", None) or self.vae.config.encoder_block_out_channels
+        return 2 ** (len(blocks) - 1)
+
+    @property
+    def hint_channels(self):
+        return {name: control.network.config.conditioning_channels for name, control in self.controls.items()}
+
+    def empty_latents(self, height, width) -> Tensor:
+        return torch.zeros(1, self.vae.config.latent_channels, height // self.cell, width // self.cell, device=self.device)
 
     @property
     def device(self):
@@ -51,13 +82,27 @@ class DiffusersModel:
         return latents * self.vae.config.scaling_factor
 
     @torch.no_grad()
-    def predict_noise(self, noisy: Tensor, timestep, states: Tensor, beside: Tensor | None = None) -> Tensor:
-        """One pass: scaled noisy latents (B, C, h, w), text states (B, T, D), channels beside them -> epsilon."""
-        given = noisy if beside is None else torch.cat([noisy, beside.to(noisy)], 1)
-        return self.unet(given, timestep, encoder_hidden_states=states.to(noisy)).sample
+    def predict_noise(self, noisy: Tensor, timestep, states: Tensor, beside: Tensor | None = None, hints=()) -> Tensor:
+        """One pass: scaled noisy latents (B, C, h, w), text states (B, T, D), channels beside them -> epsilon.
+
+        ``hints`` are pairs (Control, (B, C, H, W) picture).
+        """
+        given, states = noisy if beside is None else torch.cat([noisy, beside.to(noisy)], 1), states.to(noisy)
+        added = [self._residuals(control, noisy, timestep, states, hint) for control, hint in hints]
+        if not added:
+            return self.unet(given, timestep, encoder_hidden_states=states).sample
+        down, middle = [sum(parts) for parts in zip(*(down for down, _ in added))], sum(middle for _, middle in added)
+        return self.unet(given, timestep, encoder_hidden_states=states, down_block_additional_residuals=tuple(down),
+                         mid_block_additional_residual=middle).sample
+
+    @staticmethod
+    def _residuals(control, noisy, timestep, states, hint):
+        return control.network(noisy, timestep, encoder_hidden_states=states, controlnet_cond=hint.to(noisy),
+                               conditioning_scale=control.strength, return_dict=False)
 
     @torch.no_grad()
-    def sample(self, positive, negative, latents, change_mask=None, beside=None, seed=0, steps=25, guidance=7.5, on_step=None) -> Tensor:
+    def sample(self, positive, negative, latents, change_mask=None, beside=None, seed=0, steps=25, guidance=7.5, on_step=None,
+               hints=None) -> Tensor:
         """Paints latents from noise where ``change_mask`` is 1 and keeps them where it is 0.
 
         Args:
@@ -67,6 +112,7 @@ class DiffusersModel:
             beside: (B, E, h, w) channels for an inpainting or personalized network.
             seed, steps, guidance: of the sampler; guidance 1 runs the positive text alone.
             on_step: called with (done, total).
+            hints: {name: (B, H, W, C) picture} for the ControlNets; one that is not named is left out.
 
         Raises:
             InputError: steps or guidance out of range.
@@ -78,8 +124,11 @@ class DiffusersModel:
         keep = None if change_mask is None else 1 - change_mask[:, None].to(known)
         self.scheduler.set_timesteps(steps)
         x, times = noise * self.scheduler.init_noise_sigma, self.scheduler.timesteps.to(self.device)
+        pictures = {name: hint.permute(0, 3, 1, 2).to(known) for name, hint in (hints or {}).items() if name in self.controls}
         for i, time in enumerate(times):
-            eps = self._guided(self.scheduler.scale_model_input(x, time), time, positive, negative, beside, guidance)
+            acting = [(self.controls[name], picture) for name, picture in pictures.items()
+                      if self.controls[name].start <= i / len(times) < self.controls[name].end]
+            eps = self._guided(self.scheduler.scale_model_input(x, time), time, positive, negative, beside, guidance, acting)
             x = self.scheduler.step(eps, time, x).prev_sample
             if keep is not None:
                 last = i + 1 == len(times)
@@ -88,12 +137,13 @@ class DiffusersModel:
                 on_step(i + 1, len(times))
         return x / self.vae.config.scaling_factor
 
-    def _guided(self, x, time, positive, negative, beside, guidance):
+    def _guided(self, x, time, positive, negative, beside, guidance, hints=()):
         """Classifier-free guidance, both texts in one pass."""
         if guidance == 1:
-            return self.predict_noise(x, time, positive, beside)
+            return self.predict_noise(x, time, positive, beside, hints)
         twice = None if beside is None else torch.cat([beside, beside])
-        wanted, unwanted = self.predict_noise(torch.cat([x, x]), time, torch.cat([positive, negative]), twice).chunk(2)
+        hints = [(control, torch.cat([hint, hint])) for control, hint in hints]
+        wanted, unwanted = self.predict_noise(torch.cat([x, x]), time, torch.cat([positive, negative]), twice, hints).chunk(2)
         return unwanted + guidance * (wanted - unwanted)
 
 
