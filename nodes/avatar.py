@@ -19,7 +19,7 @@ from . import convert, host, sockets
 from .sockets import declare
 
 FROM_INPUT = " [input]"  # ComfyUI's own way of naming a file in its input folder
-AVATAR_SUFFIXES = (".glb", ".gltf", ".vrm")
+AVATAR_SUFFIXES = (".glb", ".gltf", ".vrm", ".fbx")
 LIST_LIMIT = 1000
 MIX = 0.5  # how much of the body shows through in a comparison
 
@@ -76,12 +76,13 @@ class LoadAvatar(io.ComfyNode):
             display_name="Load Avatar",
             category="contrapposto/avatar",
             description="Loads a textured character with a skeleton. The bundled one is free to use for anything.",
-            search_aliases=["character", "GLB", "VRM", "rig"],
+            search_aliases=["character", "GLB", "VRM", "FBX", "Mixamo", "rig"],
             inputs=[
                 io.Combo.Input(
                     "file",
                     options=cls._choices(),
-                    tooltip="The bundled character, or a rigged file in ComfyUI/models/avatars or ComfyUI/input.",
+                    tooltip="The bundled character, or a rigged .glb, .vrm, .gltf or .fbx in ComfyUI/models/avatars or ComfyUI/input. "
+                    ".fbx needs the package ufbx.",
                 ),
                 declare(
                     io.String.Input,

@@ -39,9 +39,9 @@ class LoadMotion(io.ComfyNode):
             node_id="ContrappostoLoadMotion",
             display_name="Load Motion",
             category="contrapposto/motion",
-            description="Reads motion of one person: BVH of any humanoid skeleton, AMASS and SMPL archives, "
+            description="Reads motion of one person: BVH and FBX of any humanoid skeleton, AMASS and SMPL archives, "
             "HumanML3D joints, or the output of motion capture nodes.",
-            search_aliases=["BVH", "AMASS", "mocap", "motion capture", "animation"],
+            search_aliases=["BVH", "FBX", "Mixamo", "AMASS", "mocap", "motion capture", "animation"],
             inputs=[
                 io.Combo.Input(
                     "motion_file",

@@ -16,6 +16,7 @@ from ..assets.search import find_file
 from ..checks import InputError
 from ..types import Material
 from .bone_map import find_bone_map
+from .fbx import read_fbx
 from .gltf import read_gltf
 from .gltf_file import NAME
 from .rig import Rig, build_rig, with_twists
@@ -90,7 +91,8 @@ def load_avatar(source=None, device="cpu", bone_map=None):
     """Loads a rigged humanoid character.
 
     Args:
-        source: None for the bundled default avatar; a Path; or a name (str) inside the avatar folders: .glb, .vrm or .gltf.
+        source: None for the bundled default avatar; a Path; or a name (str) inside the avatar folders: .glb, .vrm, .gltf, or .fbx,
+            which needs the package ufbx.
         device: where the tensors go.
         bone_map: which bone plays which joint, where the file's own names are wrong: a dict, JSON text or the Path of a JSON file.
             None takes ``<avatar>.bones.json`` beside the file, if there is one.
@@ -99,10 +101,8 @@ def load_avatar(source=None, device="cpu", bone_map=None):
         InputError: the file is missing, damaged, compressed, has no skeleton, or is not a humanoid.
     """
     path = bundled(DEFAULT_AVATAR) if source is None else source if isinstance(source, Path) else find_file("avatars", source)
-    if path.suffix.lower() == ".fbx":
-        raise InputError(NAME, path, "has the type .fbx", "Convert it to .glb first, for example with Blender (File > Export > glTF 2.0).")
     entries = find_bone_map(path, bone_map)
-    scene = read_gltf(path)
+    scene = read_fbx(path) if path.suffix.lower() == ".fbx" else read_gltf(path)
     rig = with_twists(build_rig(scene, path, entries), scene)
     return _assemble(scene, rig, path).to(device)
 

@@ -118,21 +118,9 @@ class GltfFile:
         Raises:
             InputError: its file is missing, outside the avatar's folder, too large or not a picture.
         """
-        from PIL import Image
-
         entry = self.item("images", index)
         data = bytes(self.view(entry["bufferView"])[0]) if "bufferView" in entry else self._uri_bytes(entry.get("uri"))
-        try:
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # our own limit is below
-                picture = Image.open(io.BytesIO(data), formats=("PNG", "JPEG", "WEBP"))
-                if picture.width * picture.height > MAX_PIXELS:
-                    raise self.error(f"has a texture of {picture.width} x {picture.height} pixels", "Reduce it to 8192 x 8192 or less.")
-                return np.array(picture.convert("RGBA"))
-        except InputError:
-            raise
-        except Exception as error:  # Pillow raises many types on damaged pictures
-            raise self.error(f"has a texture that cannot be read (images[{index}]: {error})") from None
+        return decode_picture(data, self.error)
 
     def view(self, index):
         """Returns (memoryview of bufferView ``index``, its byte stride or 0).
@@ -246,3 +234,27 @@ def finite(values, count):
     """Returns ``values`` as ``count`` floats, or None if they are anything else."""
     fits = isinstance(values, list) and len(values) == count and all(isinstance(v, (int, float)) and math.isfinite(v) for v in values)
     return [float(v) for v in values] if fits else None
+
+
+def decode_picture(data, error, formats=("PNG", "JPEG", "WEBP")):
+    """Returns a picture file's bytes as (H, W, 4) uint8, sRGB, straight alpha.
+
+    Args:
+        error: makes the InputError of a problem and, if it is not the usual one, a remedy.
+
+    Raises:
+        InputError: it is too large, or no picture of these formats.
+    """
+    from PIL import Image
+
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # our own limit is below
+            picture = Image.open(io.BytesIO(data), formats=formats)
+            if picture.width * picture.height > MAX_PIXELS:
+                raise error(f"has a texture of {picture.width} x {picture.height} pixels", "Reduce it to 8192 x 8192 or less.")
+            return np.array(picture.convert("RGBA"))
+    except InputError:
+        raise
+    except Exception as damage:  # Pillow raises many types on damaged pictures
+        raise error(f"has a texture that cannot be read ({damage})") from None

@@ -14,10 +14,11 @@ from ..checks import InputError
 from ..types import BodyPose
 from .amass import ALL_NAMES, read_smpl_motion
 from .bvh import NAME, read_bvh
+from .fbx import read_fbx_motion
 from .joints_ik import array_to_pose
 from .skeleton_to_body import skeleton_to_pose
 
-SUFFIXES = (".bvh", ".npz", ".npy", ".pkl", ".pt", ".pth")
+SUFFIXES = (".bvh", ".fbx", ".npz", ".npy", ".pkl", ".pt", ".pth")
 _JOINTS = ("joints", "keypoints3d", "motion", "features")
 MAX_BYTES = 2 << 30
 
@@ -26,8 +27,8 @@ def load_motion(path, body: BodyModel | None = None) -> tuple[BodyPose, str]:
     """Reads a motion of one person.
 
     Args:
-        path: .bvh of any humanoid skeleton; .npz of AMASS, SMPL-X, our own poses, or joint positions; .npy of HumanML3D joints or
-            features; .pkl and .pt of SMPL-format motion capture.
+        path: .bvh or .fbx (which needs ufbx) of any humanoid skeleton; .npz of AMASS, SMPL-X, our own poses, or joint positions;
+            .npy of HumanML3D joints or features; .pkl and .pt of SMPL-format motion capture.
         body: the body that will play it; None is the bundled open body, on which foreign shape coefficients are left out.
 
     Returns:
@@ -41,6 +42,8 @@ def load_motion(path, body: BodyModel | None = None) -> tuple[BodyPose, str]:
     suffix = path.suffix.lower()
     if suffix == ".bvh":
         return skeleton_to_pose(read_bvh(path), body, path.name)
+    if suffix == ".fbx":
+        return skeleton_to_pose(read_fbx_motion(path), body, path.name)
     if suffix == ".npy":
         return array_to_pose(_read_npy(path), body, name=path.name)
     if suffix == ".npz":

@@ -244,12 +244,6 @@ def test_limbs_without_length(stick_glb):
         load_avatar(stick_glb(bone_names("Unity"), {"left_knee": (0.1, 0.95, 0)}))
 
 
-def test_fbx_gets_a_remedy(tmp_path):
-    (tmp_path / "a.fbx").write_bytes(b"Kaydara FBX Binary")
-    with pytest.raises(InputError, match="Convert it to .glb"):
-        load_avatar(tmp_path / "a.fbx")
-
-
 @pytest.mark.parametrize("name, roles, fingers", [("human-male", 22, 30), ("human-zombie", 22, 12), ("robot", 20, 4)])
 def test_real_characters_map(real_avatars, name, roles, fingers):
     rig = load_avatar(real_avatars / f"{name}.glb").rig
