@@ -20,6 +20,7 @@ MODEL_FOLDERS = {
     "body_models": ("body_models", "smpl", "smplx"),
     "pose_priors": ("pose_priors", "vposer"),
     "text_to_pose": ("text_to_pose",),
+    "pose_scorers": ("pose_scorers",),
     "avatars": ("avatars",),
     "personalization": ("personalization",),
 }

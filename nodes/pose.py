@@ -8,10 +8,11 @@ import torch
 from comfy_api.v0_0_2 import io
 
 from ..models.bodies.body import load_body_model, place_on_floor
+from ..models.bodies.repair import repair as repair_poses
 from ..models.checks import InputError
 from ..models.pose_prior.vposer import load_pose_prior
 from ..models.text_to_pose import load_text_to_pose, sample_poses
-from ..models.text_to_pose.control import KEEP_CHOICES, parse_redraw
+from ..models.text_to_pose.control import KEEP_CHOICES, parse_redraw, parts_to_joints
 from ..models.text_to_pose.text_encoder import MINILM
 from ..models.types import BodyPose
 from . import host, sockets
@@ -170,6 +171,7 @@ class TextToPose(io.ComfyNode):
         strength=0.75,
         keep_parts=NOTHING,
         redraw="",
+        repair=False,  # prompts written before this input was there keep their poses; a new node has it on
     ):
         seeds = parse_redraw(redraw, seed, count) if redraw.strip() else None
         states = negative_states = None
@@ -193,7 +195,10 @@ class TextToPose(io.ComfyNode):
             strength=strength,
             keep=keep_parts,
         )
-        return io.NodeOutput(host.to_intermediate(poses))
+        if not repair or (start_pose is not None and strength == 0):
+            return io.NodeOutput(host.to_intermediate(poses))
+        poses, done = repair_poses(poses, load_body_model(device=poses.device), parts_to_joints(keep_parts))
+        return io.NodeOutput(host.to_intermediate(poses), ui={"text": (str(done),)})
 
 
 class LoadPosePrior(io.ComfyNode):
@@ -405,6 +410,13 @@ def _control_inputs():
             advanced=True,
             tooltip="Candidates to draw anew with a seed of their own, for example 3=99, 5=12. Counted from 1; "
             "the others stay as they are.",
+        ),
+        io.Boolean.Input(
+            "repair",
+            default=True,
+            optional=True,
+            tooltip="Turns limbs out of the body and joints back into their range where a pose is implausible. "
+            "Plausible poses and kept parts stay exactly as drawn.",
         ),
     ]
 

@@ -22,6 +22,8 @@ PAPER = 0.97
 class RankPoses(io.ComfyNode):
     """Candidates -> the same poses, best first, with scores and a contact sheet."""
 
+    BUNDLED = "open pose scorer"
+
     @classmethod
     def define_schema(cls):
         return declare(
@@ -59,6 +61,15 @@ class RankPoses(io.ComfyNode):
                     optional=True,
                     tooltip="Picture half of the same CLIP; only together with clip.",
                 ),
+                declare(
+                    io.Combo.Input,
+                    "scorer",
+                    options=host.file_choices("pose_scorers", cls.BUNDLED),
+                    optional=True,
+                    advanced=True,
+                    tooltip="What compares poses with the sentence: the bundled scorer, or a .safetensors file in "
+                    "ComfyUI/models/pose_scorers. Unused with clip.",
+                ),
             ],
             outputs=[
                 sockets.BodyPose.Output(display_name="body_pose", tooltip="The kept poses, best first."),
@@ -75,12 +86,21 @@ class RankPoses(io.ComfyNode):
         )
 
     @classmethod
-    def execute(cls, body_pose, text, keep, clip=None, clip_vision=None):
+    def validate_inputs(cls, scorer=None):
+        return host.explain_missing("pose_scorers", scorer, cls.BUNDLED)
+
+    @classmethod
+    def fingerprint_inputs(cls, scorer=None):
+        return host.choice_fingerprint("pose_scorers", scorer)
+
+    @classmethod
+    def execute(cls, body_pose, text, keep, clip=None, clip_vision=None, scorer=None):
         if (clip is None) != (clip_vision is None):
             name, other = ("clip_vision", "clip") if clip_vision is None else ("clip", "clip_vision")
             raise InputError(name, None, f"is missing beside {other}", "Connect both for CLIP scores, or neither.")
         if clip is None:
-            order, scores = rank_poses(load_pose_scorer(device=host.compute_device()), text, body_pose)
+            source = scorer and host.choice_to_source("pose_scorers", scorer)
+            order, scores = rank_poses(load_pose_scorer(source, host.compute_device()), text, body_pose)
         else:
             text_embeds, image_embeds = host.clip_embeddings(clip, clip_vision, check_prompt(text), _gray_pictures(body_pose))
             order, scores = rank_by_clip(image_embeds, text_embeds)

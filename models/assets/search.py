@@ -11,6 +11,7 @@ KINDS = {
     "body_models": (".npz", ".pkl"),
     "pose_priors": (".safetensors", ".ckpt", ".pt"),
     "text_to_pose": (".safetensors",),
+    "pose_scorers": (".safetensors",),
     "avatars": (".glb", ".gltf", ".vrm", ".fbx"),
     "personalization": (".safetensors",),
 }

@@ -6,14 +6,14 @@ captured poses stay below, so contact, acrobatics and jumps are not punished. Th
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, fields
 
 import torch
 from torch import Tensor
 
 from ..rotations import rotmat_to_rotvec, rotvec_to_rotmat
 from ..types import BodyPose
-from .body import BodyModel, place_on_floor, pose_body
+from .body import BodyModel, pose_body
 from .joints import BODY_JOINTS, JOINT_NAMES
 
 # Range of each joint in degrees about x, y, z, generous enough for gymnasts: the twist about the bone, and the swing of the bone as a
@@ -92,26 +92,16 @@ def implausibility(pose: BodyPose, body: BodyModel) -> Implausibility:
     return Implausibility(excess, crossing, (-lowest).clamp(min=0), lowest.clamp(min=0))
 
 
-def repair(pose: BodyPose, body: BodyModel, regularise=None) -> BodyPose:
-    """Returns the pose with implausible rows regularised and every row standing on the floor.
-
-    Args:
-        regularise: (B, 21, 3, 3) -> (B, 21, 3, 3), usually a pose prior's; None only moves to the floor.
-    """
-    if regularise is not None:
-        bad = ~is_plausible(implausibility(place_on_floor(body, pose), body)).to(pose.device)
-        if bad.any():
-            body_pose = pose.body_pose.clone()
-            body_pose[bad] = regularise(pose.body_pose[bad])
-            pose = replace(pose, body_pose=body_pose)
-    return place_on_floor(body, pose)
-
-
 def joint_excess(body_pose: Tensor) -> Tensor:
     """Local rotmats ``(B, 21, 3, 3)`` to the degrees ``(B,)`` by which the worst joint leaves its range."""
+    return angle_excess(body_pose).amax((1, 2))
+
+
+def angle_excess(body_pose: Tensor) -> Tensor:
+    """Degrees ``(B, 21, 3)`` by which each angle of each joint leaves its range."""
     angles = torch.rad2deg(swing_and_twist(body_pose))
     low, high = (limits.to(angles) for limits in _range_table())
-    return torch.maximum(low - angles, angles - high).clamp(min=0).amax((1, 2))
+    return torch.maximum(low - angles, angles - high).clamp(min=0)
 
 
 def swing_and_twist(body_pose: Tensor) -> Tensor:
@@ -163,9 +153,14 @@ def capsules(body: BodyModel, joints: Tensor) -> tuple[Tensor, Tensor]:
 
 def overlap(ends: Tensor, radii: Tensor) -> Tensor:
     """Capsules ``(B, P, 2, 3)`` with radii ``(P,)`` to the worst overlap ``(B,)`` of a pair that should not touch: 1 - gap / radii."""
+    return pair_overlaps(ends, radii).amax(1)
+
+
+def pair_overlaps(ends: Tensor, radii: Tensor) -> Tensor:
+    """The overlap ``(B, pairs)`` of every pair that should not touch, zero where it does not."""
     a, b = torch.tensor(_pair_table(), device=ends.device).T
     gap = _between_segments(ends[:, a, 0], ends[:, a, 1], ends[:, b, 0], ends[:, b, 1])
-    return (1 - gap / (radii[a] + radii[b])).clamp(min=0).amax(1)
+    return (1 - gap / (radii[a] + radii[b])).clamp(min=0)
 
 
 def _pair_table():

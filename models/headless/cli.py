@@ -10,6 +10,7 @@ from pathlib import Path
 from ..checks import InputError, check_range
 from .paint import add_paint
 from .progress import Progress
+from .video_command import add_video
 
 DEMO_PROMPTS = (
     "a person doing a handstand",
@@ -61,6 +62,7 @@ def parser(add_commands=None):
     sampling.add_argument("--steps", type=int, help="sampling steps; default: what the weights recommend")
     sampling.add_argument("--guidance", type=float, help="classifier-free guidance scale; default: what the weights recommend")
     sampling.add_argument("--weights", metavar="FILE", help="text-to-pose weights; default: the bundled ones")
+    sampling.add_argument("--scorer", metavar="FILE", help="pose scorer that ranks candidates; default: the bundled one")
     sampling.add_argument("--body", metavar="FILE", help="SMPL or SMPL-X file; default: the bundled open body")
 
     top = argparse.ArgumentParser(prog="contrapposto", description="The human figure for image generation.")
@@ -71,6 +73,7 @@ def parser(add_commands=None):
     pose.add_argument("--prompts", metavar="FILE", help="text file with one sentence per line, instead of TEXT")
     pose.add_argument("--count", type=int, default=1, help="candidates per sentence (default 1)")
     pose.add_argument("--best", type=int, metavar="K", help="rank the candidates of each sentence and keep the K best, best first")
+    pose.add_argument("--as-drawn", action="store_true", help="do not repair implausible poses (limbs in the body, joints out of range)")
     pose.add_argument("--out", required=True, metavar="FILE.npz", help="where the poses go")
     pose.set_defaults(run=run_pose)
 
@@ -92,6 +95,7 @@ def parser(add_commands=None):
     demo.set_defaults(run=run_demo)
 
     add_paint(commands, shared, pick_device)
+    add_video(commands, shared, pick_device, _size)
 
     doctor = commands.add_parser("doctor", parents=[shared], help="what works on this machine, and what is missing")
     doctor.set_defaults(run=run_doctor)
@@ -108,27 +112,35 @@ def run_pose(arguments, progress):
     device = pick_device(arguments.device)
     from ..assets.search import locate
     from ..bodies.body import load_body_model
+    from ..bodies.hands import set_hands
     from ..bodies.pose_file import save_poses
+    from ..bodies.repair import repair
     from ..text_to_pose import load_text_to_pose, sample_poses
+    from ..types import BodyPose
 
     model = load_text_to_pose(locate("text_to_pose", arguments.weights), device)
     body = load_body_model(locate("body_models", arguments.body), device)
     pose = sample_poses(model, prompts, count=arguments.count, seed=arguments.seed, steps=arguments.steps, guidance=arguments.guidance,
                         body=body, on_step=lambda i, n: progress("sampling", i, n))
-    scores = {}
+    told = {}
+    if not arguments.as_drawn:
+        pose, done = repair(pose, body)
+        told["plausibility"] = str(done)
     if arguments.best is not None:
-        pose, scores["scores"] = _best(pose, prompts, kept)
+        pose, told["scores"] = _best(pose, prompts, kept, arguments.scorer)
+    pose = BodyPose.cat([set_hands(pose[row * kept : (row + 1) * kept], text=prompt) for row, prompt in enumerate(prompts)])
     save_poses(out, pose.to("cpu"), prompts, kept)
-    return {"poses": str(out), "prompts": prompts, "count": kept, **scores}
+    return {"poses": str(out), "prompts": prompts, "count": kept, **told}
 
 
-def _best(pose, prompts, kept):
+def _best(pose, prompts, kept, scorer):
     """Returns the ``kept`` best rows of every prompt, best first, and their scores as lists."""
     import torch
 
+    from ..assets.search import locate
     from ..text_to_pose.ranking import load_pose_scorer, rank_poses
 
-    order, scores = rank_poses(load_pose_scorer(device=pose.device), prompts, pose)
+    order, scores = rank_poses(load_pose_scorer(locate("pose_scorers", scorer), pose.device), prompts, pose)
     order = order[:, :kept]
     first = torch.arange(len(prompts), device=order.device)[:, None] * scores.shape[1]
     return pose[(first + order).flatten()], scores.gather(1, order).tolist()
@@ -162,7 +174,7 @@ def run_scene(arguments, progress):
     folder = _output_folder(arguments.out)
     from .scene import load_models, save_scene, text_to_scene
 
-    models = load_models(arguments.weights, arguments.body, arguments.avatar, device)
+    models = load_models(arguments.weights, arguments.body, arguments.avatar, device, arguments.scorer)
     scene = text_to_scene(arguments.text, *models, background=background, size=size, seed=arguments.seed, view=arguments.view,
                           engine=arguments.engine, steps=arguments.steps, guidance=arguments.guidance, on_stage=progress)
     return {"pictures": [str(path) for path in save_scene(scene, folder)]}
@@ -261,4 +273,4 @@ def _plain(result):
         return as_text(result["checks"])
     if "text" in result:
         return result["text"]
-    return "\n".join(result["pictures"] if "pictures" in result else [result["poses"]])
+    return "\n".join(result["pictures"] if "pictures" in result else [result["poses"], *filter(None, [result.get("plausibility")])])

@@ -10,7 +10,9 @@ from torch import Tensor
 from ..assets.search import locate
 from ..avatars import load_avatar, retarget_pose
 from ..bodies.body import load_body_model, pose_body
+from ..bodies.hands import set_hands
 from ..bodies.pose_file import save_poses
+from ..bodies.repair import repair
 from ..compose.backdrop import studio_backdrop
 from ..compose.paste_back import paste_back
 from ..compose.shadow import floor_shadow
@@ -30,7 +32,7 @@ class Scene:
 
     Args:
         prompts: the sentence of each row.
-        pose: (B) the sampled poses, standing on the floor.
+        pose: (B) the sampled poses, repaired where they were implausible, with hands as the sentence tells, standing on the floor.
         gray_body: the body model in that pose, without identity.
         avatar: the user's character in that pose.
         depth: (B, H, W, 3) depth map of the avatar, near is white.
@@ -47,26 +49,26 @@ class Scene:
     picture: Tensor
 
 
-def load_models(weights=None, body=None, avatar=None, device="cpu"):
-    """Loads the three models of the road; None takes the bundled one.
+def load_models(weights=None, body=None, avatar=None, device="cpu", scorer=None):
+    """Loads the models of the road; None takes the bundled one.
 
     Returns:
-        (text_to_pose, body, avatar), the arguments of ``text_to_scene``.
+        (text_to_pose, body, avatar, scorer), the arguments of ``text_to_scene``.
 
     Raises:
         InputError: a file cannot be used.
     """
     return (load_text_to_pose(locate("text_to_pose", weights), device), load_body_model(locate("body_models", body), device),
-            load_avatar(locate("avatars", avatar)))
+            load_avatar(locate("avatars", avatar)), load_pose_scorer(locate("pose_scorers", scorer), device))
 
 
-def text_to_scene(text, text_to_pose, body, avatar, background=None, size=(768, 768), count=1, candidates=5, seed=0, view="three-quarter",
-                  engine="torch", steps=None, guidance=None, on_stage=None) -> Scene:
+def text_to_scene(text, text_to_pose, body, avatar, scorer, background=None, size=(768, 768), count=1, candidates=5, seed=0,
+                  view="three-quarter", engine="torch", steps=None, guidance=None, on_stage=None) -> Scene:
     """Turns a sentence into a posed avatar on a background.
 
     Args:
         text: what the person does.
-        text_to_pose, body, avatar: from their loaders.
+        text_to_pose, body, avatar, scorer: from ``load_models``.
         background: (1, H, W, 3) picture, or None for a plain studio with the avatar's shadow on its floor.
         size: (width, height) in pixels when there is no background; a background brings its own size.
         count: poses to draw; every one becomes a row.
@@ -83,12 +85,14 @@ def text_to_scene(text, text_to_pose, body, avatar, background=None, size=(768, 
     report = on_stage or (lambda stage, done, total: None)
     width, height = size if background is None else (background.shape[2], background.shape[1])
 
-    # 3.2-3.3: sentence -> poses, through the diffusion transformer; the best of several is kept
+    # 3.2-3.3: sentence -> poses, through the diffusion transformer; limbs leave the body; the best of several is kept
     pose = sample_poses(text_to_pose, text, count=max(count, candidates), seed=seed, steps=steps, guidance=guidance, body=body,
                         on_step=lambda i, n: report("pose", i, n))
+    pose, _ = repair(pose, body)
     if len(pose) > count:
-        order, _ = rank_poses(load_pose_scorer(device=pose.device), text, pose)
+        order, _ = rank_poses(scorer, text, pose)
         pose = pose[order[0, :count].to(pose.device)]
+    pose = set_hands(pose, text=text)
     # 3.4: the same pose on the body model and on the avatar
     posed_body = pose_body(body, pose)
     posed_avatar = retarget_pose(pose, body, avatar)

@@ -39,6 +39,17 @@ def test_one_candidate_is_redrawn(execute, text_to_pose):
     assert (batch.body_pose[1] - redrawn.body_pose[1]).abs().max() > 0.01
 
 
+def test_implausible_candidates_are_repaired_and_the_others_stay(execute, text_to_pose):
+    from contrapposto.models.bodies.body import load_body_model
+    from contrapposto.models.bodies.plausibility import implausibility, is_plausible
+
+    given = GIVEN | {"text_to_pose": text_to_pose, "count": 16}
+    drawn, mended = execute("TextToPose", **given), execute("TextToPose", **given, repair=True)
+    broken = ~is_plausible(implausibility(drawn[0], load_body_model()))
+    assert broken.any() and is_plausible(implausibility(mended[0], load_body_model())).all()
+    assert torch.equal(drawn[0].body_pose[~broken], mended[0].body_pose[~broken])
+
+
 def test_mistakes_are_named(execute, text_to_pose, start):
     given = GIVEN | {"text_to_pose": text_to_pose}
     with pytest.raises(ValueError, match="keep_parts.*no pose.*Connect start_pose"):

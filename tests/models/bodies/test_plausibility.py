@@ -9,7 +9,6 @@ from contrapposto.models.bodies.plausibility import (
     is_plausible,
     joint_excess,
     overlap,
-    repair,
     swing_and_twist,
 )
 from contrapposto.models.rotations import rotvec_to_rotmat
@@ -90,11 +89,3 @@ def test_overlap_is_what_the_gap_leaves_of_the_radii():
     left, right = (plausibility._PART_NAMES.index(side + "shin") for side in ("left_", "right_"))
     ends[0, right] = ends[0, left] + torch.tensor([0.5, 0.15, 0.0])
     assert overlap(ends, radii).item() == pytest.approx(0.25, abs=1e-5)
-
-
-def test_repair_changes_only_broken_rows_and_lands_them(body):
-    pose = BodyPose.cat([turned(), turned(left_knee=(-90, 0, 0))])
-    mended = repair(pose, body, regularise=lambda body_pose: torch.eye(3).expand_as(body_pose))
-    assert torch.equal(mended.body_pose[0], pose.body_pose[0]) and torch.equal(mended.body_pose[1], torch.eye(3).expand(21, 3, 3))
-    told = implausibility(mended, body)
-    assert is_plausible(told).all() and (told.floating < 0.02).all()

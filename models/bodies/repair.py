@@ -1,0 +1,104 @@
+"""Repairs implausible poses by a small change: limbs leave the body, joints return to their range, feet go to the floor."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor
+
+from ..rotations import rotvec_to_rotmat
+from ..types import BodyPose
+from .body import BodyModel, place_on_floor, pose_body
+from .joints import BODY_JOINTS
+from .plausibility import LIMITS, angle_excess, capsules, implausibility, is_plausible, pair_overlaps
+
+STEPS, RATE, EPS = 120, 0.02, 0.01  # of Adam, over rotation vectors; the large epsilon leaves joints alone that hardly matter
+REST = 0.02  # price of the squared turn in radians, against squared overlap
+_EXCESS = math.radians(LIMITS["joint_excess"])
+MARGIN = 0.9  # of the limits: what the repair aims for
+
+
+@dataclass(frozen=True)
+class Repair:
+    """What a repair did.
+
+    Args:
+        broken: (B,) bool, rows that were implausible.
+        left: (B,) bool, rows that still are.
+        moved: (B,) metres by which the joint that moved most did, against the pelvis.
+    """
+
+    broken: Tensor
+    left: Tensor
+    moved: Tensor
+
+    def __str__(self):
+        """One line for people."""
+        if not self.broken.any():
+            return f"{len(self.broken)} poses, all plausible"
+        mended = int(self.broken.sum()) - int(self.left.sum())
+        rest = f", {int(self.left.sum())} could not be" if self.left.any() else ""
+        return f"{len(self.broken)} poses, {int(self.broken.sum())} implausible: {mended} repaired{rest}"
+
+
+def repair(pose: BodyPose, body: BodyModel, locked=()) -> tuple[BodyPose, Repair]:
+    """Puts poses on the floor and repairs the implausible ones; plausible rows keep their joints bit for bit.
+
+    Args:
+        pose: B rows.
+        body: an SMPL-format body.
+        locked: joints (0 is the pelvis) that must not turn.
+
+    Returns:
+        (poses, Repair).
+    """
+    pose = place_on_floor(body, pose)
+    broken = ~is_plausible(implausibility(pose, body)).to(pose.device)
+    left, moved = broken.clone(), torch.zeros(len(pose), device=pose.device)
+    if not broken.any():
+        return pose, Repair(broken, left, moved)
+    rows = broken.nonzero()[:, 0]
+    mended = place_on_floor(body, untangle(pose[rows], body, locked))
+    left[rows] = ~is_plausible(implausibility(mended, body)).to(pose.device)
+    moved[rows] = (_from_pelvis(mended, body) - _from_pelvis(pose[rows], body)).norm(dim=-1).amax(1).to(pose.device)
+    body_pose, transl = pose.body_pose.clone(), pose.transl.clone()
+    body_pose[rows], transl[rows] = mended.body_pose, mended.transl
+    return replace(pose, body_pose=body_pose, transl=transl), Repair(broken, left, moved)
+
+
+def untangle(pose: BodyPose, body: BodyModel, locked=()) -> BodyPose:
+    """Turns joints as little as it takes until overlap and joint excess are within the limits. Every row goes its own way and stops as soon
+    as it is there, so a row's result does not depend on the others."""
+    with torch.inference_mode(False), torch.enable_grad():
+        given = BodyPose(pose.global_orient.to(body.device).clone(), pose.body_pose.to(body.device).clone(), betas=pose.betas)
+        free = torch.ones(BODY_JOINTS - 1, 1, device=body.device)
+        free[[joint - 1 for joint in locked if joint]] = 0
+        turn = torch.zeros(len(pose), BODY_JOINTS - 1, 3, device=body.device, requires_grad=True)
+        optimizer, waiting, found = torch.optim.Adam([turn], RATE, eps=EPS), torch.ones(len(pose), dtype=torch.bool), turn.detach().clone()
+        for _ in range(STEPS):
+            overlap, excess = _beyond(given, turn * free, body)
+            there = ((overlap.amax(1) <= (1 - MARGIN) * LIMITS["self_overlap"]) & (excess.amax((1, 2)) <= (1 - MARGIN) * _EXCESS)).cpu()
+            found[waiting] = turn.detach()[waiting]
+            waiting &= ~there
+            if not waiting.any():
+                break
+            optimizer.zero_grad(set_to_none=True)
+            (overlap.square().sum() + excess.square().sum() + REST * turn.square().sum()).backward()
+            optimizer.step()
+        turned = given.body_pose @ rotvec_to_rotmat(found * free)
+    return replace(pose, body_pose=turned.to(pose.device))
+
+
+def _beyond(given, turn, body):
+    """Overlaps (B, pairs) and angles (B, 21, 3), radians, beyond what is aimed for, of poses whose joints are turned by rotvecs."""
+    body_pose = given.body_pose @ rotvec_to_rotmat(turn)
+    joints = pose_body(body, replace(given, body_pose=body_pose)).joints
+    overlap = pair_overlaps(*capsules(body, joints)) - MARGIN * LIMITS["self_overlap"]
+    return overlap.clamp(min=0), (torch.deg2rad(angle_excess(body_pose)) - MARGIN * _EXCESS).clamp(min=0)
+
+
+def _from_pelvis(pose, body):
+    joints = pose_body(body, pose).joints[:, :BODY_JOINTS]
+    return joints - joints[:, :1]
