@@ -29,7 +29,7 @@ from ..text_to_pose.model import TextToPose, load_text_to_pose, save_text_to_pos
 from ..text_to_pose.network import NetworkConfig, PoseTransformer
 from ..text_to_pose.sampling import sample_vectors
 from ..text_to_pose.text_encoder import TextStates, load_minilm
-from .datasets.captions import CaptionSource
+from .datasets.captions import CaptionedPoses, CaptionSource, with_actions
 from .datasets.text_pose import UNCLEAR_ORIGIN, load_text_pose, mirror_rotvec
 from .loop import LoopConfig, RunFolder, source_commit, train
 from .processes import open_processes
@@ -51,6 +51,7 @@ class Preset:
         pool: captions that are drawn and encoded together.
         refresh: steps after which a new pool is drawn.
         drop: share of captions whose text is dropped, for guidance.
+        place: weight of what a place in the words changes.
         held_out: captions of the validation split that are scored.
         bf16: run the network in bfloat16 (weights stay float32).
     """
@@ -61,6 +62,7 @@ class Preset:
     pool: int = 12288
     refresh: int = 600
     drop: float = 0.1
+    place: float = 2.0
     held_out: int = 1024
     bf16: bool = True
 
@@ -75,12 +77,14 @@ PRESETS = {
 
 @dataclass
 class CaptionPool:
-    """Encoded captions, sorted by length: states in float16 one after another, and where each begins."""
+    """Encoded captions, sorted by length: states in float16 one after another, where each begins, and the place of each one's twin or -1.
+    Twins come last."""
 
     captions: list
     tokens: torch.Tensor
     starts: torch.Tensor
     pooled: torch.Tensor
+    twin: torch.Tensor
 
     def states(self, rows, device):
         """Returns the TextStates of some captions, padded to the longest of them."""
@@ -92,8 +96,12 @@ class CaptionPool:
 
 
 def encode_pool(encoder, captions, batch=128) -> CaptionPool:
-    """Encodes captions in order of their length, so that little is padding."""
+    """Encodes captions and their twins in order of their length, so that little is padding."""
     captions = sorted(captions, key=lambda caption: len(caption.text))
+    with_twin = [i for i, caption in enumerate(captions) if caption.twin]
+    twin = torch.full((len(captions) + len(with_twin),), -1)
+    twin[with_twin] = len(captions) + torch.arange(len(with_twin))
+    captions += [CaptionedPoses(captions[i].twin, captions[i].rows, captions[i].mirrored) for i in with_twin]
     tokens, counts, pooled = [], [], []
     for start in range(0, len(captions), batch):
         states = encoder([caption.text for caption in captions[start : start + batch]])
@@ -101,7 +109,7 @@ def encode_pool(encoder, captions, batch=128) -> CaptionPool:
         counts.append(states.mask.sum(1).cpu())
         pooled.append(states.pooled.half().cpu())
     starts = F.pad(torch.cat(counts).cumsum(0), (1, 0))
-    return CaptionPool(captions, torch.cat(tokens), starts, torch.cat(pooled))
+    return CaptionPool(captions, torch.cat(tokens), starts, torch.cat(pooled), twin)
 
 
 @dataclass
@@ -140,17 +148,26 @@ class Task:
         return first + torch.randperm(window, generator=generator)[:batch]
 
     def loss(self, network, rows, step, generator):
-        """Mean squared error of the predicted x_0 (PAS, section 3.3) for several noised poses of each caption."""
+        """Mean squared error of the predicted x_0 (PAS, section 3.3) for several noised poses of each caption.
+
+        Some captions meet the same noised poses once more with another place in their words; what the place changes is an error too.
+        """
         pool = self.pool((step - 1) // self.preset.refresh)
-        device = generator.device
+        device, twins = generator.device, (pool.twin[rows] >= 0).nonzero()[: len(rows) // 5, 0]
+        rows = torch.cat([rows, pool.twin[rows[twins]]])
         x_0 = self.poses([pool.captions[row] for row in rows.tolist()], generator).to(device)
         keep = torch.rand(len(rows), generator=generator, device=device) >= self.preset.drop
         t = torch.randint(0, T, x_0.shape[:2], generator=generator, device=device)
         eps = torch.randn(x_0.shape, generator=generator, device=device)
+        plain, moved = torch.arange(len(rows))[twins], torch.arange(len(rows))[len(rows) - len(twins) :]
+        for shared in (x_0, t, eps, keep):
+            shared[moved] = shared[plain]
         x_t = add_noise(x_0, eps, self.alphas_bar.to(device)[t][..., None])
         with torch.autocast(device.type, torch.bfloat16, enabled=self.preset.bf16):
-            predicted = network(x_t, t, network.encode_prefix(pool.states(rows, device), keep))
-        return {"loss": F.mse_loss(predicted.float(), x_0)}
+            predicted = network(x_t, t, network.encode_prefix(pool.states(rows, device), keep)).float()
+        error = F.mse_loss(predicted, x_0)
+        place = F.mse_loss(predicted[moved], predicted[plain]) if len(twins) else error.new_zeros(())
+        return {"loss": error + self.preset.place * place * len(twins) / len(rows), "error": error, "place": place}
 
     def poses(self, captions, generator):
         """Draws (B, copies, D) pose vectors that fit the captions."""
@@ -182,18 +199,24 @@ def in_parts(function, tensor, size=8192):
         return torch.cat([function(part) for part in tensor.split(size)])
 
 
-def make_task(data, folder, preset, device):
-    """Prepares vectors, statistics, captions and the encoder. Returns (task, sha256 of the prior or None)."""
-    prior = None
+def make_task(data, folder, preset, device, start=None):
+    """Prepares vectors, statistics (those of the weights to go on from, if any), captions and the encoder.
+
+    Returns:
+        (task, sha256 of the prior or None).
+    """
+    data, actions, problems = with_actions(data, folder)
+    data, prior = replace(data, problems=(*data.problems, *problems)), None
     if preset.network.representation == "latent":
         from ..pose_prior.vposer import load_pose_prior
 
         prior = load_pose_prior(device="cpu")
     vectors = pose_vectors(data, prior)
     chosen = vectors[:, data.rows("train")].flatten(0, 1)
-    mean, std = chosen.mean(0), chosen.std(0).clamp(min=MIN_STD)
+    mean, std = (start.mean.cpu(), start.std.cpu()) if start else (chosen.mean(0), chosen.std(0).clamp(min=MIN_STD))
     vectors = (vectors - mean) / std
-    task = Task(data, vectors, mean.to(device), std.to(device), CaptionSource(data, folder), load_minilm(device=device), preset)
+    source = CaptionSource(data, folder, actions=actions)
+    task = Task(data, vectors, mean.to(device), std.to(device), source, load_minilm(device=device), preset)
     return task, None if prior is None else prior.sha256
 
 
@@ -262,12 +285,12 @@ def run_training(options):
                     {"preset": asdict(preset), "start": str(options.start), "data": str(options.data)})
     if processes.main:
         run.open()
-    task, prior = make_task(data, options.data, preset, options.device)
+    start = load_text_to_pose(options.start, options.device) if options.start else None
+    task, prior = make_task(data, options.data, preset, options.device, start)
     for problem in (*task.data.problems, *task.source.problems) if processes.main else ():
         sys.stderr.write(f"{problem.file} row {problem.row} {problem.what}; left out\n")
     torch.manual_seed(preset.loop.seed)
     network = PoseTransformer(preset.network).to(options.device)
-    start = load_text_to_pose(options.start, options.device) if options.start else None
     if start:
         network.load_state_dict(start.network.state_dict())
     about = {"text_encoder": {"id": task.encoder.id, "dim": task.encoder.dim}, "sampling": SAMPLING, "pose_prior": prior}

@@ -16,15 +16,19 @@ from pathlib import Path
 from torch import Tensor
 
 from ...types import BodyPose
+from .actions import Action, add_actions, read_actions
 from .describe import Describer
 from .text_pose import SPLITS, Problem, TextPoseData, mirror_words
+from .verbs import as_gerund, as_verb
 
 STANDING = ("stand", "stand_together", "stand_wide", "contrapposto")  # phrases for a lone gesture fit these stances
 # Of drawn captions; kinds that a data folder lacks are left out. Gestures have their own share: there are 134 stances, and people ask most
 # for what somebody who stands does with the arms.
-SHARES = {"natural": 0.36, "gesture": 0.22, "template": 0.18, "clip": 0.08, "described": 0.16}
+SHARES = {"natural": 0.22, "gesture": 0.12, "template": 0.09, "clip": 0.05, "described": 0.12, "action": 0.31, "sides": 0.09}
 SCENE, SUBJECT, PREFIX, MIRROR, SENTENCE = 0.35, 0.6, 0.12, 0.5, 0.1  # chances of each change
 MAX_DESCRIBED = 40_000  # poses that are described; more only make drawing slower
+TWIN = 0.4  # of the captions come with a twin in another place
+HANDS = ("", "", " with the {s} hand", " with {p} {s} hand", ", {s} hand", " using the {s} hand")
 PREFIXES = ("a photo of", "a full body shot of", "picture of", "a drawing of", "show me", "draw", "a render of", "imagine", "pose:")
 PRONOUNS = ("his", "her", "their", "the")
 _TEMPLATE_SUBJECT = re.compile(
@@ -40,11 +44,13 @@ class CaptionedPoses:
         text: the sentence.
         rows: (M,) int64 rows of the data.
         mirrored: the poses must be mirrored to fit the sentence.
+        twin: the same sentence in another place, which must not change the pose; None where none was drawn.
     """
 
     text: str
     rows: Tensor
     mirrored: bool = False
+    twin: str | None = None
 
 
 @dataclass(frozen=True)
@@ -89,14 +95,15 @@ class Phrases:
 class CaptionSource:
     """Draws captions of one split. All randomness comes from the generator that each call is given."""
 
-    def __init__(self, data: TextPoseData, folder, split="train"):
+    def __init__(self, data: TextPoseData, folder, split="train", actions=()):
         """
         Args:
             data: as read from the folder.
             folder: holds ``groups.jsonl`` and ``paraphrases/``; without them only the data's own captions are drawn.
             split: "train", "val" or "test".
+            actions: of :func:`with_actions`, with the data that it returned.
         """
-        self.phrases = load_phrases(folder)
+        self.phrases, self.twins = load_phrases(folder), TWIN if split == "train" else 0
         groups, self.problems = load_groups(folder, data, split)
         known = [group for group in groups if ("stance", group.stance) in self.phrases.parts]
         own = [caption for caption in data.captions if caption.split == split]
@@ -106,6 +113,8 @@ class CaptionSource:
             "template": (self.template, Balanced([c for c in own if c.kind != "clip"], lambda caption: caption.kind)),
             "clip": (self.template, Balanced([c for c in own if c.kind == "clip"], lambda caption: caption.text)),
             "described": (self.described, describe(data, split)),
+            "action": (self.action, Balanced([a for a in actions if a.family != "sides"], lambda action: action)),
+            "sides": (self.limbs, Balanced([a for a in actions if a.family == "sides"], lambda action: action)),
         }
         self.sources = {name: source for name, source in sources.items() if len(source[1])}
 
@@ -115,9 +124,11 @@ class CaptionSource:
         kind = rng.choices(names, [SHARES[name] for name in names])[0]
         make, items = self.sources[kind]
         item = items.draw(rng)
-        text = self.decorate(make(item, rng), rng)
+        plain = make(item, rng)
         mirrored = rng.random() < MIRROR
-        return CaptionedPoses(mirror_words(text) if mirrored else text, item.rows, mirrored)
+        turned = mirror_words if mirrored else str
+        text, twin = self.decorate(plain, rng), self.in_scene(plain, rng) if rng.random() < self.twins else None
+        return CaptionedPoses(turned(text), item.rows, mirrored, twin and turned(twin))
 
     def pool(self, seed, size) -> list[CaptionedPoses]:
         """Returns ``size`` captions, the same for the same seed."""
@@ -164,16 +175,56 @@ class CaptionSource:
         return self.with_subject(item.text, rng) if _GERUND.match(item.text) or not self.phrases.subjects or rng.random() > SUBJECT else (
             rng.choice(self.phrases.subjects) + rng.choice((", ", " with ", ": ")) + item.text)
 
+    def action(self, action: Action, rng):
+        """A sentence of the action bank: as it stands, or as a verb with a subject or a gerund."""
+        text = rng.choice(action.parts[0])
+        if text.endswith("+"):
+            text = text.rstrip("+") + rng.choice(HANDS)
+        return self.as_sentence(fill(text, "left", rng), rng)
+
+    def limbs(self, action: Action, rng):
+        """Plain statements about limbs, in any order."""
+        parts = rng.sample(action.parts, len(action.parts)) if rng.random() < 0.5 else action.parts
+        said = [fill(rng.choice(part), "left", rng) for part in parts]
+        said = [said[0], *(as_gerund(text) for text in said[1:])] if rng.random() < 0.7 else said
+        return self.as_sentence(rng.choice((", ", ", ", " and ")).join(said), rng)
+
+    def as_sentence(self, text, rng):
+        """A phrase that begins with a verb gets a subject or becomes a gerund."""
+        verb, form = as_verb(text), rng.random()
+        if verb is None:
+            return text.replace("~", "")
+        subject = rng.choice(self.phrases.subjects) if self.phrases.subjects else rng.choice(("a person", "she", "he"))
+        if form < 0.3:
+            return verb
+        return f"{subject} {verb}" if form < 0.7 else as_gerund(text) if form < 0.85 else f"{subject} is {as_gerund(text)}"
+
+    def in_scene(self, text, rng):
+        """Adds a place, at the end or in front."""
+        if not self.phrases.scenes:
+            return text
+        scene, text = rng.choice(self.phrases.scenes), text.rstrip(".")
+        return rng.choice((f"{text} {scene}", f"{text} {scene}", f"{text}, {scene}", f"{scene}, {text}"))
+
     def decorate(self, text, rng):
         """Adds what must not move the pose: a scene, a prefix, a capital letter and a full stop."""
-        if self.phrases.scenes and rng.random() < SCENE:
-            scene, text = rng.choice(self.phrases.scenes), text.rstrip(".")
-            text = rng.choice((f"{text} {scene}", f"{text}, {scene}", f"{scene}, {text}"))
+        if rng.random() < SCENE:
+            text = self.in_scene(text, rng)
         if rng.random() < PREFIX:
             text = f"{rng.choice(PREFIXES)} {text}"
         if rng.random() < SENTENCE:
             text = text[0].upper() + text[1:].rstrip(".") + "."
         return text
+
+
+def with_actions(data, folder, actions=None):
+    """Adds the poses of the action bank to the data.
+
+    Returns:
+        (data, actions, problems).
+    """
+    groups, _ = load_groups(folder, data, "train")
+    return add_actions(data, groups, read_actions() if actions is None else actions) if groups else (data, [], [])
 
 
 def gestures(groups, phrases):

@@ -10,9 +10,10 @@ from pathlib import Path
 import pytest
 import torch
 
+from contrapposto.models.bodies.conditions import holds
 from contrapposto.models.bodies.joints import mirror_pose
 from contrapposto.models.bodies.posture import measure_posture
-from contrapposto.models.metrics.probes import PROBES, Probe, holds, load_probes, passes, probe_passes
+from contrapposto.models.metrics.probes import PROBES, Probe, load_probes, passes, probe_passes
 from contrapposto.models.rotations import rotvec_to_rotmat
 from contrapposto.models.types import BodyPose
 
