@@ -58,11 +58,12 @@ class ImageDiffusion(Protocol):
         """Latents of the VAE -> those that the network works on."""
 
     def sample(self, positive, negative, latents, change_mask=None, beside=None, seed=0, steps=25, guidance=7.5, on_step=None,
-               hints=None) -> Tensor:
+               hints=None, strength=1.0) -> Tensor:
         """Latents (B, C, h, w) painted where ``change_mask`` (B, h, w) is 1; ``beside`` (B, E, h, w) are the extra channels.
 
         ``positive`` and ``negative`` are what ``encode_text`` gives, or the text as the model's own host has encoded it. ``hints`` are
-        {name: (B, H, W, C) picture} for the model's ControlNets; one that is not named is left out.
+        {name: (B, H, W, C) picture} for the model's ControlNets; one that is not named is left out. Below 1, ``strength`` is the share of
+        the schedule that is run, starting from the noised latents.
         """
 
 

@@ -10,6 +10,7 @@ from torch import Tensor
 from torch.nn.functional import interpolate
 
 from ..checks import InputError, check_range
+from ..pose_correction.depth_to_image import steps_to_run
 
 FILES = ("unet", "vae", "text_encoder", "tokenizer", "scheduler")
 
@@ -34,7 +35,7 @@ class DiffusersModel:
     """``ports.ImageDiffusion`` over the parts of a Stable Diffusion pipeline.
 
     Args:
-        unet: UNet2DConditionModel with 4, 9 or 13 input channels, epsilon prediction.
+        unet: UNet2DConditionModel with 4, 5, 9 or 13 input channels, epsilon prediction.
         vae: AutoencoderKL or AutoencoderTiny; its config's ``scaling_factor`` is used.
         scheduler: a diffusers scheduler; the deterministic DDIM gives the same picture for the same seed on every machine.
         text_encoder: list of B sentences -> (B, 77, D) states.
@@ -102,7 +103,7 @@ class DiffusersModel:
 
     @torch.no_grad()
     def sample(self, positive, negative, latents, change_mask=None, beside=None, seed=0, steps=25, guidance=7.5, on_step=None,
-               hints=None) -> Tensor:
+               hints=None, strength=1.0) -> Tensor:
         """Paints latents from noise where ``change_mask`` is 1 and keeps them where it is 0.
 
         Args:
@@ -113,17 +114,20 @@ class DiffusersModel:
             seed, steps, guidance: of the sampler; guidance 1 runs the positive text alone.
             on_step: called with (done, total).
             hints: {name: (B, H, W, C) picture} for the ControlNets; one that is not named is left out.
+            strength: share of the schedule that is run, starting from the noised latents; 1 starts from noise alone.
 
         Raises:
-            InputError: steps or guidance out of range.
+            InputError: steps, guidance or strength out of range.
         """
         check_range("steps", steps, 1, 1000)
         check_range("guidance", guidance, 1.0, 100.0)
         known = self.scale(latents.to(self.device))
         noise = torch.randn(known.shape, generator=torch.Generator().manual_seed(seed)).to(known)
         keep = None if change_mask is None else 1 - change_mask[:, None].to(known)
+        run = steps_to_run(steps, strength)
         self.scheduler.set_timesteps(steps)
-        x, times = noise * self.scheduler.init_noise_sigma, self.scheduler.timesteps.to(self.device)
+        times = self.scheduler.timesteps.to(self.device)[-run:]
+        x = noise * self.scheduler.init_noise_sigma if strength == 1 else self.scheduler.add_noise(known, noise, times[:1])
         pictures = {name: hint.permute(0, 3, 1, 2).to(known) for name, hint in (hints or {}).items() if name in self.controls}
         for i, time in enumerate(times):
             acting = [(self.controls[name], picture) for name, picture in pictures.items()
