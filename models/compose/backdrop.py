@@ -11,12 +11,13 @@ PAPER = (0.80, 0.78, 0.75)  # sRGB, a warm light gray that flatters skin and kee
 WALL_METRES = 3.5  # where the floor has bent up into the wall
 
 
-def studio_backdrop(camera: Camera, paper=PAPER) -> Tensor:
+def studio_backdrop(camera: Camera, paper=PAPER, wall=WALL_METRES) -> Tensor:
     """Draws the backdrop seen by each camera: floor at y = 0, bending into a wall, lit from above the figure.
 
     Args:
         camera: (B) cameras.
         paper: sRGB colour of the paper.
+        wall: metres from the origin at which the floor has bent up into the wall.
 
     Returns:
         (B, H, W, 3) sRGB 0..1.
@@ -27,11 +28,11 @@ def studio_backdrop(camera: Camera, paper=PAPER) -> Tensor:
     height = origin[:, None, None, 1]
     reach = (height / down).clamp(0, 50)
     hit = origin[:, None, None] + rays * reach[..., None]
-    far = (hit[..., [0, 2]].norm(dim=-1) / WALL_METRES).clamp(0, 1)  # distance from the figure, which stands at the origin
+    far = (hit[..., [0, 2]].norm(dim=-1) / wall).clamp(0, 1)  # distance from the figure, which stands at the origin
     floor = 1.06 - 0.20 * far * far * (3 - 2 * far)
-    wall = 0.86 - 0.22 * rays[..., 1].clamp(0, 1)
+    upright = 0.86 - 0.22 * rays[..., 1].clamp(0, 1)
     blend = ((far - 0.75) / 0.25).clamp(0, 1)
-    light = torch.lerp(floor, wall, blend * blend * (3 - 2 * blend))
+    light = torch.lerp(floor, upright, blend * blend * (3 - 2 * blend))
     color = torch.tensor(paper, dtype=light.dtype, device=light.device)
     return _dithered(light[..., None] * color).clamp(0, 1)
 
