@@ -4,7 +4,24 @@ from __future__ import annotations
 
 from comfy_api.v0_0_2 import ComfyExtension
 
-from . import avatar, browser, canvas, depth_to_image, hands, host, image_mesh_pairs, motion, personalize, pose, pose_editor, preview_motion, ranking, render
+from . import (
+    avatar,
+    browser,
+    canvas,
+    dancing_avatar,
+    depth_to_image,
+    frame_loop,
+    hands,
+    host,
+    image_mesh_pairs,
+    motion,
+    personalize,
+    pose,
+    pose_editor,
+    preview_motion,
+    ranking,
+    render,
+)
 
 NODES = [
     # pose: words, numbers and priors -> BODY_POSE
@@ -43,6 +60,10 @@ NODES = [
     # pose correction: broken bodies mended, pictures with their bodies kept
     depth_to_image.DepthToImageConditioning,
     image_mesh_pairs.SaveImageMeshPairs,
+    # Dancing Avatar: a person in motion, painted frame after frame
+    dancing_avatar.BackgroundPlate,
+    dancing_avatar.PreviousFrameGuide,
+    frame_loop.DancingAvatarFrameLoop,
     # motion: files in and out, editing
     motion.LoadMotion,
     motion.EditMotion,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from fractions import Fraction
 from pathlib import Path
 
 import comfy.model_management
@@ -166,6 +167,43 @@ def apply_control_net(positive, negative, control_net, image, strength, vae=None
     from nodes import ControlNetApplyAdvanced  # ComfyUI's module of that name: ours is only reached by relative imports
 
     return ControlNetApplyAdvanced().apply_controlnet(positive, negative, control_net, image, strength, 0.0, 1.0, vae=vae)
+
+
+class PictureProgress:
+    """The node's progress bar with the latest picture in the node, and the user's wish to stop."""
+
+    SIDE = 512  # pixels, at most
+
+    def __init__(self):
+        self.bar, self.at = comfy.utils.ProgressBar(1), (0, 1)
+
+    def step(self, done, total):
+        """Moves the bar."""
+        comfy.model_management.throw_exception_if_processing_interrupted()
+        self.at = done, total
+        self.bar.update_absolute(done, total)
+
+    def picture(self, picture):
+        """Shows a picture (H, W, 3) 0..1."""
+        from PIL import Image
+
+        shown = Image.fromarray((picture.clamp(0, 1) * 255).round().to(torch.uint8).cpu().numpy())
+        self.bar.update_absolute(*self.at, ("JPEG", shown, self.SIDE))
+
+
+def video_of_images(images, fps):
+    """Returns ComfyUI's VIDEO of frames (B, H, W, 3)."""
+    from comfy_api.latest import VideoFromComponents
+    from comfy_api.latest._util import VideoComponents
+
+    return VideoFromComponents(VideoComponents(images=images, audio=None, frame_rate=Fraction(fps).limit_denominator(1001)))
+
+
+def video_of_file(path):
+    """Returns ComfyUI's VIDEO of a file."""
+    from comfy_api.latest import VideoFromFile
+
+    return VideoFromFile(str(path))
 
 
 def clip_text_states(clip, text):

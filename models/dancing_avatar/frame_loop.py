@@ -129,10 +129,7 @@ def paint_frames(model: ImageDiffusion, positive, negative, sources: FrameSource
     Raises:
         InputError: from ``FrameSources.check``; a ControlNet that needs flow without pictures of the motion; a full disk.
     """
-    sources.check(model.cell)
-    channels = model.hint_channels.get(GUIDE)
-    if channels == WITH_FLOW and sources.motion is None and len(sources) > 1:
-        guide_picture(sources.pose_maps[:1], channels)
+    channels = check_loop(model, sources)
     painter = _Painter(model, positive, negative, sources, settings, channels)
     common = digest(FORMAT, identity, asdict(settings.sampling), asdict(settings.brush),
                     *(given for given in (sources.plate,) if given is not None and len(given) == 1))
@@ -150,6 +147,22 @@ def paint_frames(model: ImageDiffusion, positive, negative, sources: FrameSource
         first = first or before
         report(1, 1)
         yield Frame(index, picture, stored is not None)
+
+
+def check_loop(model: ImageDiffusion, sources: FrameSources):
+    """Checks all that can be known before the first frame; returns the channels of the previous-frame ControlNet, or None without one.
+
+    Raises:
+        InputError: see ``FrameSources.check``; a ControlNet that reads other channels, or flow without pictures of the motion.
+    """
+    sources.check(model.cell)
+    if model.hint_channels.get(POSE, PLAIN) != PLAIN:
+        raise InputError("pose ControlNet", f"reads {model.hint_channels[POSE]} channels", "does not read pose maps",
+                         "Connect it as the previous frame's, or load one for OpenPose.")
+    channels = model.hint_channels.get(GUIDE)
+    if channels is not None and channels != PLAIN and (channels != WITH_FLOW or sources.motion is None):
+        guide_picture(sources.pose_maps[:1], channels)  # says what is wrong
+    return channels
 
 
 def _guide_of(index, guidance, anchor, before):

@@ -38,7 +38,8 @@ def kind(io_type):
 class Schema(SimpleNamespace):
     """A node's declaration. Like 0.3.76's, it knows none of the newer options."""
 
-    def __init__(self, node_id, display_name, category, description="", inputs=(), outputs=(), is_output_node=False):
+    def __init__(self, node_id, display_name, category, description="", inputs=(), outputs=(), is_output_node=False,
+                 hidden=()):
         super().__init__(**{name: value for name, value in locals().items() if name not in ("self", "__class__")})
 
 
@@ -60,7 +61,7 @@ class ProgressBar:
     def __init__(self, total):
         self.total = total
 
-    def update_absolute(self, value, total):
+    def update_absolute(self, value, total, preview=None):
         self.reports.append((value, total))
 
 
@@ -69,11 +70,13 @@ def modules(models_dir):
     types = {"Int": "INT", "Float": "FLOAT", "String": "STRING", "Boolean": "BOOLEAN", "Combo": "COMBO"}
     types |= {"Image": "IMAGE", "Mask": "MASK", "Clip": "CLIP", "ClipVision": "CLIP_VISION", "MultiType": "COMFY_MULTITYPED_V3"}
     types |= {"Model": "MODEL", "Vae": "VAE", "Conditioning": "CONDITIONING", "Latent": "LATENT", "ControlNet": "CONTROL_NET"}
+    types |= {"Video": "VIDEO"}
     io = SimpleNamespace(
         **{name: kind(io_type) for name, io_type in types.items()},
         Custom=kind,
         Schema=Schema,
-        ComfyNode=object,
+        ComfyNode=type("ComfyNode", (), {"hidden": None}),
+        Hidden=SimpleNamespace(unique_id="UNIQUE_ID", dynprompt="DYNPROMPT"),
         NodeOutput=NodeOutput,
     )
     cpu = torch.device("cpu")
@@ -93,11 +96,16 @@ def modules(models_dir):
             "ComfyExtension": object,
         },
         "comfy": {},
+        "comfy.cldm": {},
+        "comfy.cldm.cldm": {"ControlNet": type("ControlNet", (), {})},
         "comfy.lora": {},
         "comfy.model_management": management,
         "comfy.model_patcher": {"ModelPatcher": ModelPatcher},
         "comfy.ops": {"manual_cast": torch.nn},
+        "comfy.sample": {},
+        "comfy.samplers": {"KSampler": SimpleNamespace(SAMPLERS=["euler", "dpmpp_2m"], SCHEDULERS=["normal", "karras"])},
         "comfy.utils": {"ProgressBar": ProgressBar},
+        "comfyui_version": {"__version__": "0.0.0"},
         "folder_paths": {
             "models_dir": str(models_dir),
             "add_model_folder_path": lambda name, path: folders.setdefault(name, []).append(path),

@@ -13,6 +13,7 @@ FrameBody RenderGrayBody RenderAvatar RenderDepth RenderPoseMap RenderStudio Gro
 PasteAvatarBack EncodeAvatar LoadPersonalizationPatch PersonalizeConditioning
 ComposeAvatars CropCanvas StitchCanvas OccluderFromDepth
 DepthToImage SaveImageMeshPairs
+BackgroundPlate PreviousFrameGuide DancingAvatarFrameLoop
 LoadMotion EditMotion SaveMotion ToCoreRig""".split()
 HEAVY = "diffusers transformers smplx pyrender human_body_prior scipy cv2 PIL roma tokenizers safetensors".split()
 

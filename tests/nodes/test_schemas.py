@@ -6,7 +6,7 @@ import fake_comfy
 import pytest
 
 RANGED = ("INT", "FLOAT")
-STEPS = {"pose", "avatar", "render", "personalization", "pose correction", "motion"}
+STEPS = {"pose", "avatar", "render", "personalization", "pose correction", "dancing avatar", "motion"}
 
 
 @pytest.fixture
