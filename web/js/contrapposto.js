@@ -71,7 +71,7 @@ function poseEditor(node, inputName) {
     await editor.setFigure(viewUrl(file), drive)
   }
   fill(element, async ({ PoseEditor, SliderEditor, hasWebGL, toRotvec }) => {
-    editor = new (hasWebGL() ? PoseEditor : SliderEditor)(element, { ...host, toRotvec })
+    editor = element.editor = new (hasWebGL() ? PoseEditor : SliderEditor)(element, { ...host, toRotvec })
     editor.setText(text)
     const answer = await api.fetchApi('/contrapposto/figure?' + new URLSearchParams({ avatar: linkedAvatar(node) }))
     const figure = await answer.json()

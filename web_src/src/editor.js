@@ -48,6 +48,7 @@ export class PoseEditor {
     this.base = Pose.fromRow(row)
     this.pose = this.edits.over(this.base)
     this.update()
+    if (this.figure && this.handles.hidden(this.view.camera)) this.frame()
   }
 
   /** Takes the widget's text, for example from a loaded workflow. Text that is no edit is shown and kept until Reset. */
@@ -99,17 +100,18 @@ export class PoseEditor {
       if (event.button !== 0 || !this.figure) return
       const point = at(event)
       const pointer = ndc(point)
-      if (this.gizmo.object) {
-        this.gizmo.pointerHover({ x: pointer.x, y: pointer.y, button: 0 })
-        if (this.gizmo.axis) return
-      }
       const { clientWidth: width, clientHeight: height } = this.view.canvas
       const joint = this.handles.pick(point.x * width, point.y * height, this.view.camera, width, height, event.pointerType)
+      if (joint < 0 || joint === this.chosen) { // the rings around the chosen joint come after the dots of the others
+        this.gizmo.pointerHover({ x: pointer.x, y: pointer.y, button: 0 })
+        if (this.gizmo.object && this.gizmo.axis) return
+      }
       if (joint < 0) return this.waitForClick(event)
       event.stopImmediatePropagation()
       event.preventDefault()
       stage.setPointerCapture(event.pointerId)
-      const drag = startDrag(joint, this.figure, this.pose, this.view.camera, this.handles.positions[joint], event.shiftKey)
+      ray.setFromCamera(pointer, this.view.camera)
+      const drag = startDrag(joint, this.figure, this.pose, this.view.camera, this.handles.positions[joint], event.shiftKey, ray.ray)
       let moved = false
       const move = (e) => {
         if (!moved && Math.hypot(e.clientX - event.clientX, e.clientY - event.clientY) < CLICK) return
@@ -211,7 +213,7 @@ export class PoseEditor {
     const low = points.reduce((a, p) => a.min(p), points[0].clone())
     const high = points.reduce((a, p) => a.max(p), points[0].clone())
     const middle = low.clone().add(high).multiplyScalar(0.5)
-    this.view.look(side, middle, Math.max(0.5, high.distanceTo(low) * 0.62))
+    this.view.look(side, middle, Math.max(0.5, high.distanceTo(low) * 0.54))
   }
 
   /** Does something to the pose that can be undone. */

@@ -1,14 +1,15 @@
 // A body or an avatar on the screen. Its bones follow the joints as models/avatars/retarget.py has them follow: D = G[source] A.
 
 import { Box3, Matrix3, Matrix4, Quaternion, Vector3 } from 'three'
-import { GLTFLoader } from 'three/addons/loaders/GLTFLoader.js'
+import { loadGlb } from './glb.js'
 import { JOINTS } from './joints.js'
 
+const CLAY = '#c4b2a3'
 const DIRECTIONS = []
 for (const x of [-1, 0, 1]) for (const y of [-1, 0, 1]) for (const z of [-1, 0, 1]) if (x || y || z) DIRECTIONS.push([x, y, z])
 
 export async function loadFigure(url, drive) {
-  const { scene } = await new GLTFLoader().loadAsync(url)
+  const { scene } = await loadGlb(url)
   return new Figure(scene, drive)
 }
 
@@ -17,11 +18,7 @@ export class Figure {
     this.object = scene
     this.meshes = []
     scene.traverse((node) => node.isSkinnedMesh && this.meshes.push(node))
-    for (const mesh of this.meshes) {
-      mesh.frustumCulled = false // its bounds are those of the rest pose
-      mesh.castShadow = true
-      mesh.material.envMapIntensity = 0
-    }
+    this.meshes.forEach(dress)
     this.bones = this.meshes[0].skeleton.bones
     this.source = drive.source
     this.align = drive.align.map((rows) => new Quaternion().setFromRotationMatrix(new Matrix4().setFromMatrix3(new Matrix3().set(...rows))))
@@ -85,6 +82,13 @@ export class Figure {
       mesh.skeleton.dispose()
     }
   }
+}
+
+/** How every figure is drawn. */
+export function dress(mesh) {
+  mesh.frustumCulled = false // its bounds are those of the rest pose
+  mesh.castShadow = true
+  if (!mesh.material.map && mesh.material.name === 'body') mesh.material.color.set(CLAY)
 }
 
 /** Vertices that lie outermost in 26 directions among those that each bone moves most: the lowest one is among them. */

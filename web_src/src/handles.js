@@ -51,6 +51,12 @@ export class Handles {
     }
   }
 
+  /** Whether some dot lies outside the picture. */
+  hidden(camera) {
+    camera.updateMatrixWorld()
+    return this.positions.some((position) => position?.clone().project(camera).toArray().some((x) => Math.abs(x) > 1))
+  }
+
   /** The joint whose dot lies nearest to a point of the canvas (pixels), or -1. */
   pick(x, y, camera, width, height, pointer) {
     let best = -1
@@ -69,16 +75,15 @@ export class Handles {
 }
 
 /** Starts a drag; the returned function moves the pose after a ray from the camera and returns nothing. */
-export function startDrag(joint, figure, pose, camera, handle, whole) {
+export function startDrag(joint, figure, pose, camera, handle, whole, ray) {
   const from = pose.clone()
   const plane = new Plane().setFromNormalAndCoplanarPoint(camera.getWorldDirection(new Vector3()), handle)
   const at = JOINTS.map((_, j) => figure.joint(j))
   const move = moves(joint, at, from, handle, whole)
   const target = new Vector3()
-  let grip = null
+  const grip = ray.intersectPlane(plane, target) ? handle.clone().sub(target) : new Vector3() // nobody hits a dot in its very middle
   return (ray) => {
     if (!ray.intersectPlane(plane, target)) return
-    grip ??= handle.clone().sub(target) // nobody hits a dot in its very middle
     Object.assign(pose, from.clone())
     move(pose, target.add(grip))
   }

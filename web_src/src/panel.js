@@ -22,6 +22,7 @@ export class Panel {
     for (const side of ['front', 'side', 'back', 'top']) button(sides, side[0].toUpperCase() + side.slice(1), `Look from the ${side}`, () => editor.frame(side))
     this.stage = make('div', 'cp-stage', this.root)
     this.stage.tabIndex = 0
+    this.stage.type = 'textarea' // ComfyUI leaves Ctrl+Z to whatever has the focus and this type
     this.label = make('div', 'cp-label', this.stage)
     this.message = make('div', 'cp-notice', this.stage)
     this.foot = make('div', 'cp-bar', this.root)
@@ -45,6 +46,8 @@ export class Panel {
       const names = await library.names()
       list.replaceChildren(new Option(names.length ? 'Saved poses' : 'No saved poses', ''), ...names.map((name) => new Option(name)))
     }
+    list.append(new Option('Saved poses', ''))
+    for (const name of ['focus', 'pointerenter']) list.addEventListener(name, () => this.attempt(fill), { once: true }) // not before somebody asks
     list.addEventListener('change', async () => {
       const name = list.value
       list.value = ''
@@ -55,7 +58,6 @@ export class Panel {
       const { pose } = this.editor
       if (await library.save({ joints: pose.local.map(this.editor.host.toRotvec), place: pose.place.toArray() })) await fill()
     }))
-    fill().catch(() => {})
   }
 
   async attempt(action) {

@@ -1,7 +1,8 @@
 // A motion on a figure: play, pause, drag to any frame. The GLB holds the animation.
 
 import { AnimationMixer, Box3, LoopOnce, Vector3 } from 'three'
-import { GLTFLoader } from 'three/addons/loaders/GLTFLoader.js'
+import { loadGlb } from './glb.js'
+import { dress } from './figure.js'
 import { button, make } from './panel.js'
 import { addStyle } from './style.js'
 import { View } from './view.js'
@@ -30,11 +31,11 @@ export class MotionPlayer {
 
   /** url of a GLB with one animation of `frames` frames at `fps`. */
   async load(url, frames, fps) {
-    const { scene, animations } = await new GLTFLoader().loadAsync(url)
+    const { scene, animations } = await loadGlb(url)
     if (this.disposed) return
     this.figure?.removeFromParent()
     Object.assign(this, { figure: scene, frames, fps })
-    scene.traverse((node) => node.isSkinnedMesh && Object.assign(node, { frustumCulled: false, castShadow: true }))
+    scene.traverse((node) => node.isSkinnedMesh && dress(node))
     this.view.scene.add(scene)
     this.mixer = new AnimationMixer(scene)
     const action = this.mixer.clipAction(animations[0])

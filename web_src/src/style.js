@@ -1,11 +1,11 @@
 const CSS = `
 .cp-editor{display:flex;flex-direction:column;width:100%;height:100%;min-height:0;background:#1b1d21;border-radius:6px;overflow:hidden;
 font:11px/1.3 system-ui,sans-serif;color:#d6dae0;user-select:none}
-.cp-bar{display:flex;flex-wrap:wrap;gap:4px;padding:4px;align-items:center;background:#1b1d21}
+.cp-bar{display:flex;flex-wrap:wrap;gap:3px;padding:4px;align-items:center;background:#1b1d21}
 .cp-bar:empty{display:none}
 .cp-group{display:inline-flex;gap:2px;align-items:center;margin-left:auto}
 .cp-library{margin-left:auto}
-.cp-button{background:#31353c;color:#e3e6ea;border:0;border-radius:4px;padding:3px 7px;font:inherit;cursor:pointer}
+.cp-button{background:#31353c;color:#e3e6ea;border:0;border-radius:4px;padding:3px 6px;font:inherit;cursor:pointer}
 .cp-button:hover{background:#434952}
 .cp-button:focus-visible,.cp-select:focus-visible{outline:2px solid #6aa9ff}
 .cp-button:disabled{opacity:.38;cursor:default;background:#31353c}

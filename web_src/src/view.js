@@ -7,7 +7,7 @@ import {
 import { OrbitControls } from 'three/addons/controls/OrbitControls.js'
 
 const PAPER = '#23262b'
-const VIEWS = { front: [0, 0.06, 1], side: [1, 0.06, 0], back: [0, 0.06, -1], top: [0, 1, 0.02] }
+const VIEWS = { front: [0, 0.2, 1], side: [1, 0.2, 0], back: [0, 0.2, -1], top: [0, 1, 0.02] }
 
 /** Whether this browser draws with WebGL. */
 export function hasWebGL() {
@@ -62,11 +62,11 @@ export class View {
   addFloor() {
     const floor = new Mesh(new CircleGeometry(14, 48).rotateX(-Math.PI / 2), new MeshStandardMaterial({ color: '#2c3036', roughness: 1 }))
     const shade = new Mesh(new CircleGeometry(14, 48).rotateX(-Math.PI / 2), new ShadowMaterial({ opacity: 0.38 }))
-    floor.position.y = -0.004
-    shade.position.y = -0.002
+    floor.position.y = -0.03
+    shade.position.y = -0.006
     shade.receiveShadow = true
-    const grid = new GridHelper(12, 24, '#4a5058', '#383d44')
-    grid.position.y = -0.003
+    const grid = new GridHelper(12, 24, '#59616b', '#444b54')
+    grid.position.y = -0.015
     this.scene.add(floor, grid, shade, frontMark())
   }
 
