@@ -3,9 +3,10 @@
 ``actions/*.txt`` hold blocks. A line in brackets says what the poses are made of, ``[stances ; arms ; turns ; conditions]``, as said of
 the left side; the lines below it are ways to put it, parted by " / ". {s} is that side, {o} the other one, {p} his, her or their; a "+"
 at the end allows "with the {s} hand"; "~" marks a second verb. ``@name = conditions`` names conditions. Conditions are those of the
-probes (``bodies/conditions.py``), joined by "&". ``sides.txt`` holds plain phrases about single limbs, of which pairs are made.
+probes (``bodies/conditions.py``), joined by "&". ``sides.txt`` holds plain phrases about single
+limbs, said alone (the other arm hangs down) and in pairs.
 
-No sentence of the probes is in the bank: whatever has the same content words as a probe is dropped when the bank is read.
+No sentence of the probes is in the bank: whatever shares most of its content words with a probe is dropped when the bank is read.
 """
 
 from __future__ import annotations
@@ -19,11 +20,13 @@ import torch
 
 from ...bodies.body import load_body_model
 from ...metrics.probes import load_probes
+from ..validation_probes import VALIDATION_PROBES
 from .recombine import assemble, find_parts, with_poses
 from .text_pose import Problem
 
 FOLDER = Path(__file__).with_name("actions")
 PAIRS = 420  # pairs of limbs
+CLOSE = 0.7
 FEWEST = 8  # poses that an action needs
 _EMPTY_WORDS = frozenset((
     "a an the his her their its my he she they is are with of on in at to and while as by up one someone somebody person man woman girl "
@@ -51,8 +54,8 @@ class Action:
 
 
 def read_actions(folder=FOLDER, probes=None) -> list[Action]:
-    """Reads the bank and leaves out whatever says the same as a probe."""
-    known = {content_words(probe.text) for probe in (load_probes() if probes is None else probes)}
+    """Reads the bank and leaves out whatever is close to a probe."""
+    known = [bags(probe.text) for probe in ((*load_probes(), *VALIDATION_PROBES) if probes is None else probes)]
     actions = []
     for file in sorted(Path(folder).glob("*.txt")):
         if file.stem != "sides":
@@ -62,15 +65,25 @@ def read_actions(folder=FOLDER, probes=None) -> list[Action]:
 
 
 def _without(action, known):
-    parts = tuple(tuple(p for p in part if content_words(p) not in known) for part in action.parts)
+    parts = tuple(tuple(p for p in part if not too_close(p, known)) for part in action.parts)
     return Action(action.family, action.stances, action.arms, action.extra, action.conditions, parts)
 
 
-def content_words(text) -> frozenset:
-    """The words of a sentence that carry its meaning, without endings, for telling whether two sentences say the same."""
-    words = re.findall(r"[a-z]+", text.lower().replace("{s}", "left").replace("{o}", "right"))
-    side = {"left": "side", "right": "side"}
-    return frozenset(_stem(side.get(word, word)) for word in words if word not in _EMPTY_WORDS)
+def too_close(text, known):
+    """Whether a sentence shares more than 70 % of all its words, or of those that carry meaning, with one of others.
+
+    Args:
+        known: ``bags`` of the others.
+    """
+    own = bags(text)
+    return any(len(a & b) > CLOSE * len(a | b) for other in known for a, b in zip(own, other))
+
+
+def bags(text):
+    """All words of a sentence, and those that carry its meaning without endings; left and right are one word."""
+    text = re.sub(r"\{[so]\}|\b(left|right)\b", "side", text.lower()).replace("{p}", "his")
+    words = frozenset(re.findall(r"[a-z']+", text))
+    return words, frozenset(_stem(word) for word in words if word not in _EMPTY_WORDS)
 
 
 def _stem(word):
@@ -109,7 +122,7 @@ def _spec(line, named):
 
 
 def limb_pairs(file, count=PAIRS, seed=0) -> list[Action]:
-    """Pairs of plain statements: both arms, or a leg and an arm of either side."""
+    """Plain statements: one arm while the other hangs down, one leg, and pairs: both arms, or a leg and an arm of either side."""
     if not file.is_file():
         return []
     rng, limbs = random.Random(seed), {"arm": [], "leg": []}
@@ -118,8 +131,11 @@ def limb_pairs(file, count=PAIRS, seed=0) -> list[Action]:
             names, _, phrases = line.partition(" : ")
             kind, *names = names.split()
             limbs[kind].append((names, tuple(p.strip() for p in phrases.split(" / "))))
+    standing = ("stand", "contrapposto", "stand_wide")
+    pairs = [Action("sides", standing, ("/".join(names), "o:down"), (), (), (say,)) for names, say in limbs["arm"]]
     sided = [leg for leg in limbs["leg"] if any("{s}" in phrase or "{o}" in phrase for phrase in leg[1])]
-    plain, pairs = [leg for leg in limbs["leg"] if leg not in sided], []
+    pairs += [Action("sides", tuple(stances), (), (), (), (say,)) for stances, say in sided]
+    plain = [leg for leg in limbs["leg"] if leg not in sided]
     for number in range(count):
         (mine, say_mine), (other, say_other) = rng.sample(limbs["arm"], 2)
         say_other = tuple(p.replace("{s}", "?").replace("{o}", "{s}").replace("?", "{o}") for p in say_other)

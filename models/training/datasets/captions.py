@@ -24,7 +24,7 @@ from .verbs import as_gerund, as_verb
 STANDING = ("stand", "stand_together", "stand_wide", "contrapposto")  # phrases for a lone gesture fit these stances
 # Of drawn captions; kinds that a data folder lacks are left out. Gestures have their own share: there are 134 stances, and people ask most
 # for what somebody who stands does with the arms.
-SHARES = {"natural": 0.22, "gesture": 0.12, "template": 0.09, "clip": 0.05, "described": 0.12, "action": 0.31, "sides": 0.09}
+SHARES = {"natural": 0.20, "gesture": 0.11, "template": 0.08, "clip": 0.05, "described": 0.11, "action": 0.30, "sides": 0.15}
 SCENE, SUBJECT, PREFIX, MIRROR, SENTENCE = 0.35, 0.6, 0.12, 0.5, 0.1  # chances of each change
 MAX_DESCRIBED = 40_000  # poses that are described; more only make drawing slower
 TWIN = 0.4  # of the captions come with a twin in another place
@@ -114,7 +114,7 @@ class CaptionSource:
             "clip": (self.template, Balanced([c for c in own if c.kind == "clip"], lambda caption: caption.text)),
             "described": (self.described, describe(data, split)),
             "action": (self.action, Balanced([a for a in actions if a.family != "sides"], lambda action: action)),
-            "sides": (self.limbs, Balanced([a for a in actions if a.family == "sides"], lambda action: action)),
+            "sides": (self.limbs, Balanced([a for a in actions if a.family == "sides"], lambda action: len(action.parts))),
         }
         self.sources = {name: source for name, source in sources.items() if len(source[1])}
 

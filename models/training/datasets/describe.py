@@ -65,7 +65,7 @@ class Describer:
         for column in drawn:
             left = column - 1 if column in PAIRS.values() else column
             right = PAIRS.get(left)
-            if right and row[left] == row[right] and rng.random() < 0.7:
+            if right and row[left] == row[right]:  # naming one side would teach that it means both
                 found[left, right] = both(COLUMNS[left][0][row[left]].phrases[0])
             else:
                 found[column,] = say(column, row[column], rng)
