@@ -90,7 +90,7 @@ def test_a_background_is_painted_once_around_the_avatar_and_then_without_it(turn
             return torch.lerp(latents, torch.full_like(latents, 0.25), change_mask[:, None])
 
     shot = shot_of(turning, body, load_avatar(), (96, 64))
-    plate = paint_background(Painter(), shot, replace(shot, figure=pose_body(body, turning)), "a stage", side=64)
+    plate = paint_background(Painter(), shot, replace(shot, figure=pose_body(body, turning)), "a stage", side=256)
     assert plate.shape == (1, 64, 96, 3) and len(calls) == 2
     assert (plate - 0.25).abs().max() < 0.02, "nothing of the avatar is left"
     (around, _, first), (empty, unwanted, second) = calls
