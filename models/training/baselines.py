@@ -81,13 +81,14 @@ class RandomPoses:
 class Retrieval:
     """Poses of the training captions that lie nearest in the text encoder's pooled space."""
 
-    def __init__(self, data, folder, encoder, size, seed=0):
+    def __init__(self, data, folder, encoder, size, seed=0, actions=()):
         """
         Args:
             size: training captions to search, drawn as for the training of the model.
+            actions: of the action bank, with the data that has their poses.
         """
         self.data, self.encoder = data, encoder
-        pool = {caption.text: caption for caption in CaptionSource(data, folder, "train").pool(f"retrieval/{seed}", size)}
+        pool = {caption.text: caption for caption in CaptionSource(data, folder, "train", actions).pool(f"retrieval/{seed}", size)}
         self.pool = sorted(pool.values(), key=lambda caption: len(caption.text))
         self.keys = self.embed([caption.text for caption in self.pool])
 

@@ -24,6 +24,7 @@ def add_commands(commands, shared, pick_device):
     option("--weights", metavar="FILE", help="text-to-pose weights; default: the bundled ones")
     option("--captions", type=int, default=1000, metavar="N", help="test captions of each kind, at least 200 (default 1000)")
     option("--pool", type=int, default=12000, metavar="N", help="training captions that retrieval searches (default 12000)")
+    option("--clip", metavar="DIR", help="CLIP in transformers' layout, for the similarity of sentences and pictures (CLIPSIM)")
     option("--pictures", type=int, default=40, metavar="N", help="pairs in the blind test page, 0 for none (default 40)")
     option("--out", default="output/evaluate", metavar="DIR", help="folder (default output/evaluate)")
     text_to_pose.set_defaults(run=lambda arguments, progress: run_text_to_pose(arguments, progress, pick_device(arguments.device)))
@@ -39,6 +40,7 @@ def run_text_to_pose(arguments, progress, device):
     """Scores, tables, plot and the blind test page."""
     from ..assets.search import locate
     from ..checks import check_range
+    from .evaluate_personalization import load_clip
     from .evaluate_text_to_pose import Size, check_size, evaluate, open_bench, preference_pairs
     from .scoreboard import as_markdown, write_scoreboard
 
@@ -46,8 +48,9 @@ def run_text_to_pose(arguments, progress, device):
     check_range("--pictures", arguments.pictures, 0, 1000)
     size, folder = Size(captions=arguments.captions, pool=arguments.pool), Path(arguments.out)
     check_size(arguments.split, size)
+    clip = load_clip(arguments.clip, device) if arguments.clip else None
     progress("reading", 0, 1)
-    bench = open_bench(arguments.data, locate("text_to_pose", arguments.weights), size, device)
+    bench = open_bench(arguments.data, locate("text_to_pose", arguments.weights), size, device, clip)
     report = evaluate(bench, arguments.split, size, progress)
     paths = write_scoreboard(report, folder)
     if arguments.pictures:

@@ -29,15 +29,16 @@ from ..text_to_pose import load_text_to_pose
 from ..text_to_pose.ranking import OPEN_POSE_SCORER, load_pose_scorer, rank_poses
 from ..types import BodyPose
 from .baselines import RandomPoses, Real, Retrieval, Sampled, captions_of, data_poses
-from .datasets.captions import CaptionedPoses
+from .datasets.captions import CaptionedPoses, with_actions
 from .datasets.text_pose import SPLITS, UNCLEAR_ORIGIN, load_text_pose, mirror_words
 from .loop import source_commit
 from .scoreboard import goals
-from .side_by_side import write_side_by_side
+from .side_by_side import gray_picture, write_side_by_side
 
 SCENES = ("in front of the Swiss Alps", "at the beach")
 _MIN_CONTRAST = 2.0  # a sentence whose poses differ less from their mirror images than this says nothing about sides
 _CHUNK = 512
+_PICTURE = 224  # pixels, what CLIPs look at
 
 
 @dataclass(frozen=True)
@@ -65,11 +66,15 @@ class Size:
 
 @dataclass(frozen=True)
 class Judges:
-    """What scores poses: the prior whose space FPD is measured in, the scorer, and the body for plausibility."""
+    """What scores poses: the prior whose space FPD is measured in, the scorer, the body for plausibility, and a CLIP or None.
+
+    The CLIP is a ports.ImageTextSimilarity.
+    """
 
     prior: object
     scorer: object
     body: object
+    clip: object = None
 
 
 @dataclass(frozen=True)
@@ -89,7 +94,7 @@ class Bench:
     about: dict
 
 
-def open_bench(data_dir, weights=None, size=None, device="cpu") -> Bench:
+def open_bench(data_dir, weights=None, size=None, device="cpu", clip=None) -> Bench:
     """Reads data, model, baselines and judges.
 
     Args:
@@ -97,14 +102,16 @@ def open_bench(data_dir, weights=None, size=None, device="cpu") -> Bench:
         weights: text-to-pose file; None takes the bundled one.
         size: Size, None for the full one.
         device: where the model samples.
+        clip: ports.ImageTextSimilarity for CLIPSIM, or None.
 
     Raises:
         InputError: a file is missing or damaged.
     """
     size = size or Size()
     model, data = load_text_to_pose(weights, device), load_text_pose(data_dir, UNCLEAR_ORIGIN)
-    judges, body = Judges(load_pose_prior(device="cpu"), load_pose_scorer(), load_body_model()), load_body_model(device=device)
-    retrieval = Retrieval(data, data_dir, model.encoder, size.pool, size.seed)
+    judges, body = Judges(load_pose_prior(device="cpu"), load_pose_scorer(), load_body_model(), clip), load_body_model(device=device)
+    searched, actions, _ = with_actions(data, data_dir)  # retrieval has read what the model has read
+    retrieval = Retrieval(searched, data_dir, model.encoder, size.pool, size.seed, actions)
     systems = {"real": Real(data), "model": Sampled(model, body), "retrieval, one": retrieval.one, "retrieval, varied": retrieval.varied,
                "random": RandomPoses(data), "unconditional": Sampled(model, body, 0.0)}
     about = {**provenance(weights, judges), "data": Path(data_dir).name, "excluded": ", ".join(UNCLEAR_ORIGIN), "size": asdict(size)}
@@ -253,9 +260,17 @@ def score_probes(system, judges, size):
     table = {"single": met.mean(1), "any": met.amax(1), "ranked": met.gather(1, order[:, :1])[:, 0]}
     families = {family: torch.tensor([probe.family == family for probe in probes]) for family in dict.fromkeys(p.family for p in probes)}
     summed = {name: values.mean().item() for name, values in table.items()}
+    if judges.clip is not None:
+        summed["clipsim"] = clipsim([probe.text for probe in probes], poses[:: size.candidates], judges)
     return {"n": len(probes), **summed, **implausible_share(poses, judges.body),
             "families": {family: {"n": int(rows.sum()), **{name: values[rows].mean().item() for name, values in table.items()}}
                          for family, rows in families.items()}}
+
+
+def clipsim(texts, poses, judges):
+    """CLIPSIM of PAS (section 4.1): the mean cosine between sentences and pictures of their poses' gray bodies, one pose each."""
+    found = [judges.clip.similarity(gray_picture(judges.body, poses[i], _PICTURE)[None], [text]) for i, text in enumerate(texts)]
+    return torch.cat(found).mean().item()
 
 
 def probe_table(probes, poses):

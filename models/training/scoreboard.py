@@ -56,8 +56,9 @@ def as_markdown(report) -> str:
         for row in report["goals"]])]
     lines += ["", "## Free sentences (frozen probes)", "",
               "Shares of sentences whose conditions are met; differences under 4 points are noise.", ""]
-    lines += _table(("", *(title for _, title in PROBE_COLUMNS), "implausible"), [
-        (name, *(f"{scores[key]:.3f}" for key, _ in PROBE_COLUMNS), f"{scores['implausible']:.3f}") for name, scores in probes.items()])
+    columns = (*PROBE_COLUMNS, ("implausible", "implausible"), *((("clipsim", "CLIPSIM"),) if "clipsim" in probes["model"] else ()))
+    lines += _table(("", *(title for _, title in columns)), [
+        (name, *(f"{scores[key]:.3f}" for key, _ in columns)) for name, scores in probes.items()])
     lines += ["", "Single sample, by family:", "", *_families(probes)]
     for part, systems in report["captions"].items():
         count = next(iter(systems.values()))["n"]

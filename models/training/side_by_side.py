@@ -79,7 +79,7 @@ def write_side_by_side(path, texts, systems, body, size=320, seed=0, on_row=None
     pictures = {name: [] for name in systems}
     for i in range(len(texts)):
         for name, pose in systems.items():
-            pictures[name].append(_picture(body, pose[i], size))
+            pictures[name].append(as_address(gray_picture(body, pose[i], size)))
         if on_row:
             on_row(i + 1, len(texts))
     return write_page(path, texts, pictures, seed)
@@ -111,12 +111,12 @@ def _embed(value):
     return json.dumps(value).replace("</", "<\\/")
 
 
-def _picture(body, pose, size):
-    """One gray body as a data address."""
+def gray_picture(body, pose, size):
+    """(size, size, 3) 0..1, the gray body of one pose on light paper, seen from a little to the side."""
     figure = pose_body(body, pose)
     drawn = render_figure(figure, frame_figure(figure, size, size, view="three-quarter"), "gray")
     alpha = drawn.alpha[0, ..., None]
-    return as_address(drawn.rgb[0] * alpha + 0.97 * (1 - alpha))
+    return drawn.rgb[0] * alpha + 0.97 * (1 - alpha)
 
 
 def as_address(pixels):

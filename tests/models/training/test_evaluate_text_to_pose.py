@@ -2,6 +2,7 @@
 
 import json
 from argparse import Namespace
+from dataclasses import replace
 
 import pytest
 import text_pose_folder as fake
@@ -108,6 +109,26 @@ def test_probe_scores_add_up(judges):
     assert scores["single"] == scores["any"] == scores["ranked"] and 0 < scores["single"] < 0.05  # a T-pose is right for a few
     total = sum(family["n"] * family["single"] for family in scores["families"].values())
     assert total / scores["n"] == pytest.approx(scores["single"])
+
+
+class Fewer:
+    """A CLIP that likes dark pictures."""
+
+    def similarity(self, images, texts):
+        assert images.shape[1:] == (224, 224, 3) and len(texts) == len(images)
+        return 1 - images.mean((1, 2, 3))
+
+
+def test_clipsim_is_the_mean_over_one_picture_per_sentence(judges):
+    poses = BodyPose.rest(2)
+    judged = replace(judges, clip=Fewer())
+    both, one = (board.clipsim(["a", "b"][:n], poses[:n], judged) for n in (2, 1))
+    assert 0 < one < 1 and both == pytest.approx(one)
+    report = fabricated_report()
+    assert "CLIPSIM" not in as_markdown(report)
+    for scores in report["probes"].values():
+        scores["clipsim"] = 0.321
+    assert "| model | 0.500 | 0.700 | 0.600 | 0.010 | 0.321 |" in as_markdown(report)
 
 
 def test_scenes_measure_the_change(data):
