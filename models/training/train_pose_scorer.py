@@ -4,7 +4,8 @@
 
 A sentence that names a side enters together with its mirrored twin, each with its own pose, so the twin is always among the negatives.
 Half of a batch comes in families of one stance, whose members differ in arms, head and torso. A pose that shows all a sentence says,
-and more, is not counted against it.
+and more, is not counted against it. Poses that a text-to-pose model made for sentences of the action bank join: each that fails its
+conditions must score below one that is right (a logistic loss on the difference of scores).
 """
 
 from __future__ import annotations
@@ -22,13 +23,15 @@ from ..assets.registry import BUNDLED, write_manifest_entry
 from ..bodies.joints import mirror_pose
 from ..checks import InputError
 from ..metrics.r_precision import r_precision
-from ..text_to_pose.ranking import OPEN_POSE_SCORER, PoseScorer, ScorerConfig, pose_features, save_pose_scorer
+from ..text_to_pose.model import load_text_to_pose
+from ..text_to_pose.ranking import OPEN_POSE_SCORER, PoseScorer, ScorerConfig, load_pose_scorer, pose_features, save_pose_scorer
 from ..text_to_pose.text_encoder import load_minilm
 from ..types import BodyPose
-from .datasets.captions import CaptionedPoses, CaptionSource, load_groups
+from .datasets.captions import CaptionedPoses, CaptionSource, load_groups, with_actions
 from .datasets.text_pose import UNCLEAR_ORIGIN, load_text_pose, mirror_words
 from .loop import LoopConfig, RunFolder, source_commit, train
 from .processes import open_processes
+from .rivals import find_rivals
 from .train_text_to_pose import CaptionPool, encode_pool, in_parts
 
 MIN_STD = 0.05
@@ -45,6 +48,7 @@ class Preset:
         refresh: steps after which a new pool is drawn.
         family: sentences of one stance that come together.
         held_out: sentences that scores are taken on.
+        rivals: sentences per step with a right and a wrong pose of a text-to-pose model.
     """
 
     network: ScorerConfig = ScorerConfig()
@@ -53,6 +57,7 @@ class Preset:
     refresh: int = 1000
     family: int = 4
     held_out: int = 1024
+    rivals: int = 96
 
 
 @dataclass(frozen=True)
@@ -86,14 +91,23 @@ class EncodedPool:
 class ScorerTask:
     """Batches and losses of one training."""
 
-    def __init__(self, folder, preset, device, split="train"):
+    def __init__(self, folder, preset, device, rival=None):
+        """
+        Args:
+            rival: TextToPose whose poses are to be told apart, or None.
+        """
         self.preset, self.device = preset, torch.device(device)
-        self.data = load_text_pose(folder, UNCLEAR_ORIGIN)
+        self.data, actions, _ = with_actions(load_text_pose(folder, UNCLEAR_ORIGIN), folder)
         self.features = torch.stack([all_features(self.data, mirrored) for mirrored in (False, True)])
-        self.encoder, self.source = load_minilm(device=device), caption_source(self.data, folder, split)
+        self.encoder, self.source = load_minilm(device=device), caption_source(self.data, folder, "train", actions)
+        self.source.twins = 0
         self.shown = {group.rows[0].item(): Shown(group.stance, group.side, frozenset(group.modifiers))
-                      for group in load_groups(folder, self.data, split)[0]}
+                      for group in load_groups(folder, self.data, "train")[0]}
+        self.shown |= {action.rows[0].item(): Shown(action.stances[0], "left", frozenset({("ACTION", str(number), None)}))
+                       for number, action in enumerate(actions)}
         self.stances, self.pools = {}, {}
+        self.rivals = find_rivals(rival, actions) if rival and actions else None
+        self.rival_texts = self.rivals and encode_pool(self.encoder, self.rivals.captions)
 
     def pool(self, number) -> EncodedPool:
         """The sentences of some hundred steps; only the current pool is kept."""
@@ -154,7 +168,27 @@ class ScorerTask:
         scores = scorer.log_scale.exp().clamp(max=100) * texts.float() @ poses.float().T
         scores = scores.masked_fill(self.also_fit(pool, places).to(self.device), -torch.inf)
         target = torch.arange(len(places), device=self.device)
-        return {"loss": (F.cross_entropy(scores, target) + F.cross_entropy(scores.T, target)) / 2}
+        contrast = (F.cross_entropy(scores, target) + F.cross_entropy(scores.T, target)) / 2
+        if self.rivals is None:
+            return {"loss": contrast}
+        rivalry = self.rivalry(scorer, generator)
+        return {"loss": contrast + rivalry, "contrast": contrast, "rivalry": rivalry}
+
+    def rivalry(self, scorer, generator):
+        """Logistic loss on the score of a right pose, real or the model's own, over that of a wrong one."""
+        rivals = self.rivals
+        draw = lambda high: torch.randint(0, high, (self.preset.rivals,), generator=generator, device=generator.device).cpu()
+        chosen = draw(len(rivals.captions))
+        right, count = rivals.right[chosen].float(), rivals.right.shape[1]
+        wrong = rivals.features[chosen, (1 - right).multinomial(1)[:, 0]]
+        own = rivals.features[chosen, (right + 1e-9).multinomial(1)[:, 0]]
+        real = self.pose_features([rivals.captions[i] for i in chosen.tolist()], generator)
+        good = torch.where((right.any(1) & (draw(count) * 3 < 2 * count))[:, None], own, real)
+        with torch.autocast(self.device.type, torch.bfloat16):
+            texts = scorer.embed_states(self.rival_texts.states(chosen, self.device))
+            good, wrong = (scorer.embed_features(features.to(self.device)) for features in (good, wrong))
+        margin = (texts.float() * (good.float() - wrong.float())).sum(-1)
+        return F.softplus(-scorer.log_scale.exp().clamp(max=100) * margin).mean()
 
     def also_fit(self, pool, places):
         """(B, B) bool, True where another pose shows all that a sentence says."""
@@ -171,9 +205,9 @@ class ScorerTask:
         return torch.stack([self.features[int(c.mirrored), c.rows[int(p * len(c.rows))]] for c, p in zip(captions, place)])
 
 
-def caption_source(data, folder, split):
+def caption_source(data, folder, split, actions=()):
     """The captions of a split without rule-based descriptions, which fit too many poses of a batch to tell them apart."""
-    source = CaptionSource(data, folder, split)
+    source = CaptionSource(data, folder, split, actions)
     source.sources.pop("described", None)
     return source
 
@@ -217,6 +251,8 @@ def main(arguments=None):
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--data", type=Path, default=Path("../shared/data/text_pose"), help="text_pose folder")
     parser.add_argument("--steps", type=int, help="instead of the preset's number")
+    parser.add_argument("--rival", type=Path, help="text-to-pose weights whose poses are to be told apart; default: the bundled ones")
+    parser.add_argument("--start", type=Path, help="scorer to go on from, instead of random weights")
     parser.add_argument("--run", type=Path, default=Path("runs/pose_scorer"), help="run folder; an unfinished run in it is continued")
     parser.add_argument("--out", type=Path, help="weights file; default: the bundled one")
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
@@ -232,15 +268,19 @@ def run_training(options, preset=None):
     begun, preset, processes = time.monotonic(), preset or Preset(), open_processes(options.device)
     loop = LoopConfig(**{**asdict(preset.loop), **({"steps": options.steps} if options.steps else {})})
     preset = replace(preset, loop=loop)
-    task = ScorerTask(options.data, preset, options.device)
+    task = ScorerTask(options.data, preset, options.device, load_text_to_pose(options.rival, options.device))
     torch.manual_seed(loop.seed)
-    scorer = PoseScorer(preset.network).to(options.device)
-    chosen = task.features[:, task.data.rows("train")].flatten(0, 1)
-    scorer.pose_mean.copy_(chosen.mean(0))
-    scorer.pose_std.copy_(chosen.std(0).clamp(min=MIN_STD))
+    scorer, start = PoseScorer(preset.network).to(options.device), None
+    if options.start:
+        start = load_pose_scorer(options.start, options.device)
+        scorer.load_state_dict(start.state_dict())
+    else:
+        chosen = task.features[:, task.data.rows("train")].flatten(0, 1)
+        scorer.pose_mean.copy_(chosen.mean(0))
+        scorer.pose_std.copy_(chosen.std(0).clamp(min=MIN_STD))
     validation = Validation(task, options.data)
     run = RunFolder(options.run, {"preset": asdict(preset), "data": str(options.data), "excluded": list(UNCLEAR_ORIGIN),
-                                  "poses": len(task.data)})
+                                  "poses": len(task.data), "start": str(options.start), "rival": str(options.rival)})
     trained = train(scorer, task.draw, task.loss, loop, run, validation)
     if not processes.main:
         return ""
@@ -249,8 +289,8 @@ def run_training(options, preset=None):
     out = options.out or BUNDLED / OPEN_POSE_SCORER
     save_pose_scorer(out, trained, {
         "text_encoder": {"id": task.encoder.id, "dim": task.encoder.dim}, "scores": scores,
-        "training": {"steps": loop.steps, "excluded": list(UNCLEAR_ORIGIN), "poses": len(task.data.rows("train")),
-                     "commit": source_commit(), "seconds": round(time.monotonic() - begun)},
+        "training": {"steps": loop.steps, "before": start and start.about["training"], "excluded": list(UNCLEAR_ORIGIN),
+                     "poses": len(task.data.rows("train")), "commit": source_commit(), "seconds": round(time.monotonic() - begun)},
         "licence": "Apache-2.0; training data: docs/model_cards/open_pose_scorer.md"})
     if out.parent == BUNDLED:
         write_manifest_entry(out.name, "Apache-2.0 (docs/model_cards/open_pose_scorer.md)",
