@@ -45,15 +45,16 @@ LEXICON = {
         "black brown blonde auburn chestnut silver red", "short long shoulder-length cropped", "straight wavy curly coiled",
         "fringed parted swept tied", "thick fine dense", "glossy matte silky", "oval round square heart-shaped angular",
         "brown-eyed blue-eyed green-eyed hazel-eyed gray-eyed", "almond-shaped round-eyed deep-set wide-set",
-        "arched straight-browed bushy thin-browed", "long-lashed short-lashed", "small-nosed straight-nosed aquiline button-nosed", "full-lipped thin-lipped",
+        "arched straight-browed bushy thin-browed", "long-lashed short-lashed", "small-nosed straight-nosed aquiline button-nosed",
+        "full-lipped thin-lipped",
         "fair olive tan dark pale bronze", "freckled clear dimpled", "high-cheeked soft-cheeked", "defined-jaw soft-jaw",
         "pointed-chin rounded-chin cleft-chin", "young adult mature", "smiling calm serious gentle", "clean-shaven bare-faced",
         "symmetrical natural", "smooth radiant healthy",
     ),
 }
 _STOP = frozenset("a an and are as at by can for from has have he her here his i imagine in is it its of on or she sure that the their "
-                  "them these they this to was were wearing wears who with you your person image photo picture clothes clothing face hair word words single "
-                  "description attributes details following one only".split())
+                  "them these they this to was were wearing wears who with you your person image photo picture clothes clothing face hair "
+                  "word words single description attributes details following one only".split())
 _WORD = re.compile(r"[^\W\d_]+(?:['’-][^\W\d_]+)*")
 _LABEL = re.compile(r"^\s*(?:[-*•·]+|\(?\d+[.):]|#+)\s*")
 
@@ -134,7 +135,7 @@ def refine(kind, description, answer="", seed=0) -> RefinedPrompt:
 
 
 def words_of(answer) -> list[str]:
-    """The single words of an answer in their order, none twice. Entries of two or three words are joined by hyphens, sentences fall apart."""
+    """The single words of an answer in their order, none twice. Entries of 2 or 3 words are joined by hyphens, sentences fall apart."""
     answer = unicodedata.normalize("NFKC", re.sub(r"<think>.*?(</think>|$)", " ", answer, flags=re.DOTALL)).lower()
     answer = re.sub(r"```\w*", "\n", answer)
     found = []
