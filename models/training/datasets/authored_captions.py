@@ -223,7 +223,7 @@ def authored_rows(combinations, samples=9, seed=0, plain=1.0):
         PoseRows.
     """
     rng = random.Random(seed)
-    groups = [*plain_groups(plain), *(draw_group(rng, samples) for _ in range(combinations))]
+    groups = [*(plain_groups(plain) if plain else ()), *(draw_group(rng, samples) for _ in range(combinations))]
     for number, group in enumerate(groups):
         rotmats, heights = author_group(group, seed * 1_000_003 + number)
         captions, count = write_captions(group, rng, 8 if group.plain else 4), len(rotmats)
