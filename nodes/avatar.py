@@ -20,6 +20,7 @@ from .sockets import declare
 
 FROM_INPUT = " [input]"  # ComfyUI's own way of naming a file in its input folder
 AVATAR_SUFFIXES = (".glb", ".gltf", ".vrm", ".fbx")
+AVATAR_COMPANIONS = (".bin", ".png", ".jpg", ".jpeg", ".webp", ".tga", ".bones.json")  # buffers, textures, bone maps beside a file
 LIST_LIMIT = 1000
 MIX = 0.5  # how much of the body shows through in a comparison
 
@@ -78,11 +79,16 @@ class LoadAvatar(io.ComfyNode):
             description="Loads a textured character with a skeleton. The bundled one is free to use for anything.",
             search_aliases=["character", "GLB", "VRM", "FBX", "Mixamo", "rig"],
             inputs=[
-                io.Combo.Input(
-                    "file",
-                    options=cls._choices(),
-                    tooltip="The bundled character, or a rigged .glb, .vrm, .gltf or .fbx in ComfyUI/models/avatars or ComfyUI/input. "
-                    ".fbx needs the package ufbx.",
+                sockets.with_upload_button(
+                    io.Combo.Input(
+                        "file",
+                        options=cls._choices(),
+                        tooltip="The bundled character, or a rigged .glb, .vrm, .gltf or .fbx in ComfyUI/models/avatars or "
+                        "ComfyUI/input. .fbx needs the package ufbx.",
+                    ),
+                    AVATAR_SUFFIXES,
+                    AVATAR_COMPANIONS,
+                    FROM_INPUT,
                 ),
                 declare(
                     io.String.Input,
@@ -246,8 +252,7 @@ class AvatarTo3D(io.ComfyNode):
     def execute(cls, posed_avatar, fps, filename_prefix):
         path = host.free_output_path(filename_prefix, ".glb")
         write_animated_glb(path, posed_avatar, fps, path.stem)
-        inside = path.relative_to(Path(folder_paths.get_output_directory()).resolve()).as_posix()
-        return io.NodeOutput(convert.figure_to_mesh(posed_avatar), host.core_file_3d(path), inside)
+        return io.NodeOutput(convert.figure_to_mesh(posed_avatar), host.core_file_3d(path), host.inside_output(path))
 
 
 def _input_file(choice):

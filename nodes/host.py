@@ -24,6 +24,7 @@ MODEL_FOLDERS = {
     "pose_scorers": ("pose_scorers",),
     "avatars": ("avatars",),
     "personalization": ("personalization",),
+    "parts_to_whole": ("parts_to_whole",),
 }
 BUNDLED_SUFFIX = " (bundled)"
 OPERATIONS = comfy.ops.manual_cast  # layers that ComfyUI may keep in RAM and bring over when they are needed
@@ -101,6 +102,18 @@ def free_output_path(prefix, suffix):
     while (path := Path(folder).resolve() / f"{name}_{counter:05}_{suffix}").exists():
         counter += 1
     return path
+
+
+def inside_output(path):
+    """Returns a file's path relative to ComfyUI's output folder, as ComfyUI's own nodes name files."""
+    return path.relative_to(Path(folder_paths.get_output_directory()).resolve()).as_posix()
+
+
+def blocked(message):
+    """Returns a value for an output that has none: nodes behind it do not run, and the user reads why."""
+    from comfy_execution.graph_utils import ExecutionBlocker
+
+    return ExecutionBlocker(message)
 
 
 def core_file_3d(path):

@@ -43,10 +43,13 @@ class LoadMotion(io.ComfyNode):
             "HumanML3D joints, or the output of motion capture nodes.",
             search_aliases=["BVH", "FBX", "Mixamo", "AMASS", "mocap", "motion capture", "animation"],
             inputs=[
-                io.Combo.Input(
-                    "motion_file",
-                    options=_motion_files(),
-                    tooltip=f"A file in ComfyUI/input: {', '.join(SUFFIXES)}. Or take the path below.",
+                sockets.with_upload_button(
+                    io.Combo.Input(
+                        "motion_file",
+                        options=_motion_files(),
+                        tooltip=f"A file in ComfyUI/input: {', '.join(SUFFIXES)}. Or take the path below.",
+                    ),
+                    SUFFIXES,
                 ),
                 io.String.Input(
                     "path",
@@ -191,7 +194,11 @@ class SaveMotion(io.ComfyNode):
                                           tooltip="From Retarget Pose of the same rows: a GLB then shows the avatar."),
                 sockets.body_model_input("The body that the poses are for."),
             ],
-            outputs=[io.String.Output(display_name="path", tooltip="Full path of the written file.")],
+            outputs=[
+                io.String.Output(display_name="path", tooltip="Full path of the written file."),
+                sockets.File3DGlb.Output(display_name="model_3d", tooltip="The GLB for Preview 3D; stops what follows for other formats."),
+                io.String.Output(display_name="model_file", tooltip="The file's path inside the output folder, for an older Preview 3D."),
+            ],
         )
 
     @classmethod
@@ -199,9 +206,13 @@ class SaveMotion(io.ComfyNode):
         if posed_avatar is not None and len(posed_avatar) != len(body_pose):
             raise InputError("posed_avatar", f"{len(posed_avatar)} rows", f"do not fit {len(body_pose)} poses",
                              "Retarget the same poses that you save.")
-        path = _output_path(filename_prefix, FORMATS[format])
+        path = host.free_output_path(filename_prefix, FORMATS[format])
         save_motion(path, body_pose, body_model or load_body_model(), posed_avatar, format)
-        return io.NodeOutput(str(path), ui={"text": (str(path),)})
+        if path.suffix == ".glb":
+            solid, inside = host.core_file_3d(path), host.inside_output(path)
+        else:
+            solid = inside = host.blocked(f"Save Motion wrote {path.name}, which is no GLB. Choose another format there.")
+        return io.NodeOutput(str(path), solid, inside, ui={"text": (str(path),)})
 
 
 class ToCoreRig(io.ComfyNode):
@@ -266,13 +277,3 @@ def _floored(pose, floor, body_model):
         return pose
     body = (body_model or load_body_model()).to(pose.device)
     return place_on_floor(body, pose) if floor == "each frame" else stand_on_floor(pose, body)[0]
-
-
-def _output_path(prefix, suffix):
-    """A free file name in ComfyUI's output folder."""
-    folder, name, counter, _, _ = folder_paths.get_save_image_path(prefix, folder_paths.get_output_directory())
-    path = Path(folder) / f"{name}_{counter:05}_{suffix}"
-    while path.exists():
-        counter += 1
-        path = Path(folder) / f"{name}_{counter:05}_{suffix}"
-    return path

@@ -17,6 +17,8 @@ BodyCamera = io.Custom("BODY_CAMERA")  # models.types.Camera
 BodyRender = io.Custom("BODY_RENDER")  # models.types.Render
 Personalization = io.Custom("PERSONALIZATION")  # models.personalization.conditioning.AvatarConditioning
 CanvasWindow = io.Custom("CANVAS_WINDOW")  # models.compose.window.Window
+PartsToWhole = io.Custom("PARTS2WHOLE")  # nodes.parts_loading.LoadedParts
+ReferenceParts = io.Custom("REFERENCE_PARTS")  # tuple of models.parts_to_whole.parts.Reference
 PoseKeypoint = io.Custom("POSE_KEYPOINT")  # list of OpenPose dicts, one per picture, shared with other packs
 
 Mesh = io.Custom("MESH")  # ComfyUI's own
@@ -31,6 +33,18 @@ def declare(kind, *args, **options):
     """Returns ``kind(*args, **options)`` for a schema or an input, without newer options that this ComfyUI lacks."""
     known = inspect.signature(kind).parameters
     return kind(*args, **{name: value for name, value in options.items() if name in known or name not in NEWER_OPTIONS})
+
+
+def with_upload_button(drop_down, accept, companions=(), suffix=""):
+    """Returns a file drop-down that gets an upload button in the browser (web/js/upload_file.js).
+
+    Args:
+        accept: suffixes of the files that can be chosen. companions: suffixes of files that may come along, such as textures.
+        suffix: what the drop-down appends to the names of files in ComfyUI's input folder.
+    """
+    upload = {"accept": list(accept), "with": list(companions), "suffix": suffix}
+    drop_down.extra_dict = {**drop_down.extra_dict, "contrapposto_upload": upload}  # 0.3.76 has no argument for it
+    return drop_down
 
 
 def figure_input():

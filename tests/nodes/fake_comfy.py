@@ -21,6 +21,7 @@ class Declared:
     """An input or output as declared: its id, type and options."""
 
     io_type = None
+    extra_dict: dict = {}
 
     def __init__(self, id=None, **options):
         self.id, self.options = id, options
@@ -98,13 +99,19 @@ def modules(models_dir):
         "comfy": {},
         "comfy.cldm": {},
         "comfy.cldm.cldm": {"ControlNet": type("ControlNet", (), {})},
+        "comfy.conds": {name: type(name, (), {}) for name in ("CONDConstant", "CONDNoiseShape")},
         "comfy.lora": {},
         "comfy.model_management": management,
         "comfy.model_patcher": {"ModelPatcher": ModelPatcher},
+        "comfy.model_sampling": {},
         "comfy.ops": {"manual_cast": torch.nn},
+        "comfy.patcher_extension": {"WrappersMP": SimpleNamespace(OUTER_SAMPLE="outer_sample", DIFFUSION_MODEL="diffusion_model")},
         "comfy.sample": {},
+        "comfy.sd": {},
         "comfy.samplers": {"KSampler": SimpleNamespace(SAMPLERS=["euler", "dpmpp_2m"], SCHEDULERS=["normal", "karras"])},
         "comfy.utils": {"ProgressBar": ProgressBar},
+        "comfy_execution": {},
+        "comfy_execution.graph_utils": {"ExecutionBlocker": lambda message: SimpleNamespace(message=message)},
         "comfyui_version": {"__version__": "0.0.0"},
         "folder_paths": {
             "models_dir": str(models_dir),

@@ -23,9 +23,11 @@ async function upload(node, widget, { accept, with: companions = [], suffix = ""
   const wanted = files.filter((file) => endsWithAny(file.name, [...accept, ...companions]));
   try {
     if (!wanted.some((file) => endsWithAny(file.name, accept))) throw new Error(`Give a file of the type ${accept.join(", ")}.`);
-    for (const file of wanted) {
+    const isMain = (file) => endsWithAny(file.name, accept);
+    const companionsFirst = wanted.toSorted((a, b) => isMain(a) - isMain(b)); // textures, bone maps: there when the file is chosen
+    for (const file of companionsFirst) {
       const name = (await send(file)) + suffix;
-      if (!endsWithAny(file.name, accept)) continue; // a texture or a bone map that belongs to the file
+      if (!isMain(file)) continue;
       if (!widget.options.values.includes(name)) widget.options.values.push(name);
       widget.value = name;
       widget.callback?.(name);
