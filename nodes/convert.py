@@ -25,24 +25,6 @@ def mask_to_bhw(mask):
     return mask[None] if mask is not None and mask.ndim == 2 else mask
 
 
-def keypoints_to_pose_keypoint(keypoints):
-    """Returns Keypoints as POSE_KEYPOINT: one OpenPose dict per row, absolute pixels, one person each.
-
-    A point that is not there is written (0, 0, 0), as OpenPose does.
-    """
-    scores = keypoints.scores[..., None]
-    triples = torch.cat([keypoints.keypoints_2d, scores], dim=-1)
-    triples = torch.where(scores > 0, triples, torch.zeros_like(triples))
-    return [
-        {
-            "canvas_width": keypoints.width,
-            "canvas_height": keypoints.height,
-            "people": [{"pose_keypoints_2d": row.flatten().tolist()}],
-        }
-        for row in triples.cpu()
-    ]
-
-
 def figure_on(device, figure, body_model=None):
     """Returns a Figure on ``device`` from a figure socket: poses are put on the body model, a posed avatar is one."""
     if isinstance(figure, BodyPose):

@@ -8,6 +8,7 @@ from comfy_api.v0_0_2 import io
 
 from ..models.compose.backdrop import studio_backdrop
 from ..models.compose.shadow import floor_shadow
+from ..models.motion.openpose import keypoints_to_pose_keypoint
 from ..models.render.camera import VIEWS, frame_figure
 from ..models.render.depth import depth_to_image
 from ..models.render.engine import ENGINES, render_figure
@@ -286,7 +287,7 @@ class RenderPoseMap(io.ComfyNode):
         render = render_figure(figure, camera, on_row=host.progress())
         keypoints = project_keypoints(figure, camera, render.depth if hide_far_face else None)
         image, render = host.to_intermediate(draw_pose_map(keypoints)), host.to_intermediate(render)
-        people = convert.keypoints_to_pose_keypoint(keypoints)
+        people = keypoints_to_pose_keypoint(keypoints)
         return io.NodeOutput(image, render.alpha, render, people, ui=convert.preview_image(image))
 
 
