@@ -5,7 +5,10 @@ from __future__ import annotations
 from comfy_api.v0_0_2 import ComfyExtension
 
 from . import (
+    appearance,
     avatar,
+    body_from_image,
+    avatar_video,
     browser,
     canvas,
     dancing_avatar,
@@ -15,8 +18,10 @@ from . import (
     host,
     image_mesh_pairs,
     motion,
+    parts_to_whole,
     personalize,
     pose,
+    pose_correction,
     pose_editor,
     preview_motion,
     ranking,
@@ -58,12 +63,27 @@ NODES = [
     canvas.StitchCanvas,
     canvas.OccluderFromDepth,
     # pose correction: broken bodies mended, pictures with their bodies kept
+    body_from_image.FitBody,
+    body_from_image.BodyFromSam3d,
+    body_from_image.LoadBodyPose,
+    pose_correction.DifficultyGate,
+    pose_correction.KeepHardPictures,
+    pose_correction.OccludedBodyDepth,
     depth_to_image.DepthToImageConditioning,
+    pose_correction.AugmentPose,
     image_mesh_pairs.SaveImageMeshPairs,
     # Dancing Avatar: a person in motion, painted frame after frame
     dancing_avatar.BackgroundPlate,
     dancing_avatar.PreviousFrameGuide,
     frame_loop.DancingAvatarFrameLoop,
+    appearance.PromptTemplate,
+    appearance.PromptParse,
+    appearance.TrainAppearanceModule,
+    avatar_video.AvatarVideo,
+    # Parts2Whole: one person from several reference pictures
+    parts_to_whole.LoadPartsToWhole,
+    parts_to_whole.ReferencePart,
+    parts_to_whole.ApplyPartsToWhole,
     # motion: files in and out, editing
     motion.LoadMotion,
     motion.EditMotion,

@@ -14,6 +14,7 @@ KINDS = {
     "pose_scorers": (".safetensors",),
     "avatars": (".glb", ".gltf", ".vrm", ".fbx"),
     "personalization": (".safetensors",),
+    "parts_to_whole": (".safetensors", ".pth"),
 }
 _added: dict[str, list[Path]] = {}
 

@@ -47,7 +47,7 @@ def test_a_missing_part_is_named(folder):
     ("reference_unet/diffusion_pytorch_model.safetensors", "conv_in.weight", torch.zeros(8, 9, 3, 3), "appearance encoder weight"),
     ("decoupled_attn.pth", f"{tiny_parts.BLOCK}.attn2.processor.to_k_dc.weight", torch.zeros(8, 5), "image tokens weight '.*to_k_dc'"),
     ("decoupled_attn.pth", f"{tiny_parts.BLOCK}.attn2.processor.to_v_dc.weight", None, "to_v_dc' is missing"),
-    ("pose_guider/diffusion_pytorch_model.safetensors", "conv_out.weight", torch.zeros(5, 8, 3, 3), "pose guider weight 'conv_out.weight'"),
+    ("pose_guider/diffusion_pytorch_model.safetensors", "conv_out.weight", torch.zeros(5, 8, 3, 3), "pose guider weights"),
     ("pose_guider/diffusion_pytorch_model.safetensors", "blocks.1.weight", None, "pose guider"),
     ("unet/diffusion_pytorch_model.safetensors", "conv_in.weight", None, "has no UNet weights"),
 ])
