@@ -166,3 +166,33 @@ def _chumpy(record):
     picked = np.ravel(_value(state["a"]))[np.asarray(_value(state["idxs"]))]
     shape = state.get("preferred_shape")
     return picked if shape is None else picked.reshape(_value(shape))
+
+
+def read_pickle_tree(data, label, path):
+    """Reads a whole pickle: dicts, lists, texts and numbers as they are, arrays as numpy arrays. Nothing it contains is run.
+
+    Args:
+        data: the pickle's bytes.
+        label, path: the input's name and the file, for errors.
+
+    Raises:
+        InputError: it is damaged or names anything that is not data.
+    """
+    import io
+
+    try:
+        return _tree(_RecordingUnpickler(io.BytesIO(data), encoding="latin1").load())
+    except pickle.UnpicklingError as error:
+        raise _refusal(label, path, error) from None
+    except Exception as error:  # a damaged pickle can fail in any way
+        raise InputError(label, path, f"is damaged ({type(error).__name__}: {error})", "Copy or download the file again.") from None
+
+
+def _tree(entry):
+    if isinstance(entry, dict):
+        return {_value(key): _tree(value) for key, value in entry.items()}
+    if isinstance(entry, (list, tuple)):
+        return [_tree(value) for value in entry]
+    if isinstance(entry, Record) and entry.kind == _ARRAY and isinstance(entry.state[4], list):  # an array of objects is a list
+        return [_tree(value) for value in entry.state[4]]
+    return _value(entry)

@@ -155,12 +155,12 @@ def core_pose_to_body(data, body: BodyModel, fps=30.0) -> tuple[BodyPose, str]:
         if local.shape != (70, 3) or not np.isfinite(local).all():
             raise InputError("mhr pose data", local.shape, "are not 70 finite key points", _REMEDY)
         points.append(local + np.asarray(person.get("pred_cam_t", np.zeros(3)), np.float32).reshape(3))
-    joints = _mhr_to_joints(torch.from_numpy(_to_camera(np.stack(points)).astype(np.float32)))
+    joints = mhr_to_joints(torch.from_numpy(_to_camera(np.stack(points)).astype(np.float32)))
     pose, error = joints_to_pose(joints, body, fps)
     return pose, f"{len(pose)} pictures from MHR key points, approximate.\n{error_report(error)}"
 
 
-def _mhr_to_joints(points):
+def mhr_to_joints(points):
     """(T, 70, 3) key points to SMPL's 22 joints (T, 22, 3). The trunk is shared out between the hips and the neck."""
     at = {name: points[:, i] for name, i in MHR_POINTS.items()}
     at |= {name: points[:, list(pair)].mean(1) for name, pair in _TOES.items()}

@@ -62,7 +62,8 @@ def augment_pose(prior, pose: BodyPose, scale=0.05, preset="paper", seed=0, coun
             the prior knows.
 
     Returns:
-        BodyPose of B * count rows, all variations of the first row first. Places, hands and row numbers are kept.
+        BodyPose of B * count rows: all rows once, then all rows again, as ComfyUI repeats batches. Places and hands are kept; each
+        round shows pictures of its own, so ``frame_index`` goes on counting.
 
     Raises:
         InputError: an argument is out of range.
@@ -73,7 +74,7 @@ def augment_pose(prior, pose: BodyPose, scale=0.05, preset="paper", seed=0, coun
     root = check_range("root jitter", chosen.root if root_jitter is None else root_jitter, 0.0, math.pi, "radians")
     shape = check_range("shape jitter", chosen.shape if shape_jitter is None else shape_jitter, 0.0, 10.0)
     generator = torch.Generator().manual_seed(seed)
-    rows = pose[torch.arange(len(pose), device=pose.device).repeat_interleave(count)]
+    rows = _repeated(pose, count)
     codes = prior.encode(rows.body_pose)  # equation 8
     latents = codes.sample(generator) if sample else codes.mean
     latents = augment_latents(latents, chosen, scale, generator)
@@ -85,6 +86,15 @@ def augment_pose(prior, pose: BodyPose, scale=0.05, preset="paper", seed=0, coun
         factor = 1 + shape * torch.randn(rows.betas.shape, generator=generator)
         rows = replace(rows, betas=rows.betas * factor.to(rows.betas))
     return rows
+
+
+def _repeated(pose, count):
+    if count == 1 or not len(pose):
+        return pose
+    rows = pose[torch.arange(len(pose), device=pose.device).repeat(count)]
+    pictures = int(pose.frame_index.max()) + 1
+    rounds = torch.arange(count, device=pose.device).repeat_interleave(len(pose))
+    return replace(rows, frame_index=rows.frame_index + pictures * rounds)
 
 
 def augment_latents(latents: Tensor, chosen: Augmentation, scale: float, generator) -> Tensor:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor
-from torch.nn.functional import leaky_relu
+from torch.nn.functional import leaky_relu, linear
 
 from ..bodies.body import BodyModel, PosedBody, pose_body
 from ..bodies.joints import BODY_JOINTS, JOINT_NAMES, OPENPOSE18_NAMES
@@ -162,12 +162,12 @@ def decode_with_slope(prior, pose_latents: Tensor):
     rot6d = prior.decoder_out(leaky_relu(outer, slope)).unflatten(-1, (-1, 6))
 
     def steep(x):
-        return torch.where(x > 0, 1.0, slope)[..., None]
+        return torch.where(x > 0, 1.0, slope)[:, None]
 
-    moves = prior.decoder_hidden.weight @ (steep(hidden) * prior.decoder_in.weight)
-    moves = (prior.decoder_out.weight @ (steep(outer) * moves)).unflatten(1, (-1, 6))  # (B, 21, 6, D)
+    moves = linear(steep(hidden) * prior.decoder_in.weight.T, prior.decoder_hidden.weight)  # (B, D, 512): one large product
+    moves = linear(steep(outer) * moves, prior.decoder_out.weight).unflatten(2, (-1, 6))  # (B, D, 21, 6)
     rotmats = rot6d_to_rotmat(rot6d)
-    return rotmats, turn_of_rot6d(rot6d, rotmats) @ moves
+    return rotmats, turn_of_rot6d(rot6d, rotmats) @ moves.permute(0, 2, 3, 1)
 
 
 def turn_of_rot6d(rot6d: Tensor, rotmats: Tensor) -> Tensor:

@@ -24,6 +24,7 @@ _HINGES = (("left_knee", 0, 1.0), ("right_knee", 0, 1.0), ("left_elbow", 1, -1.0
 _HINGE_JOINTS = [JOINT_NAMES.index(name) - 1 for name, _, _ in _HINGES]
 _HINGE_AXES = [axis for _, axis, _ in _HINGES]
 _HINGE_SIGNS = [sign for _, _, sign in _HINGES]
+KEEP_SLOPE = 3  # Gauss-Newton steps for which the code's slope is kept
 NEAREST = 0.2  # metres: no point may come closer to the camera, or behind it
 
 
@@ -50,6 +51,11 @@ class Unknowns:
 
     def __len__(self):
         return len(self.root)
+
+    @staticmethod
+    def cat(parts):
+        """The rows of several, one after another."""
+        return Unknowns(*(torch.cat([getattr(part, name) for part in parts]) for name in Unknowns.__dataclass_fields__))
 
     def where(self, flags, other):
         """These unknowns in the flagged rows, ``other``'s elsewhere."""
@@ -87,7 +93,6 @@ class Weights:
         latents, turns, betas: of the squared priors.
         hinges: of knees and elbows that bend the wrong way, per squared radian.
         robust: where the Geman-McClure function bends, in units of a key point's expected error.
-        start: of the distance of the code from ``start_latents``, in standard deviations squared.
         smooth: of the squared distance of each point from the neighbouring frames', per squared metre.
         free: names of the unknowns that may move.
     """
@@ -116,6 +121,7 @@ class Problem:
     def __init__(self, points: PointMap, prior, target: Target, weights: Weights, neighbours=None, guess=None):
         self.points, self.prior, self.target, self.weights = points, prior, target, weights
         self.neighbours, self.guess = neighbours, guess
+        self._slope, self._steps_since = None, 0
 
     def __getitem__(self, rows):
         pick = lambda value: None if value is None else value[rows]  # noqa: E731
@@ -147,8 +153,7 @@ class Problem:
     def system(self, state: Unknowns):
         """Gauss-Newton's normal equations (H (B, P, P), g (B, P)) of the unknowns that are free, in the order of `move`."""
         w = self.weights
-        decoded, code_slope = decode_with_slope(self.prior, state.latents)
-        rotmats = state.turns @ decoded
+        rotmats, code_slope = joints_of(self.prior, state), self._code_slope(state)
         placed = self.points.pose(state.root, rotmats, state.transl, state.betas)
         pixels, slope, _ = project_with_slope(placed.points, self.target.camera)
         misfit = self._misfit(pixels)
@@ -184,6 +189,15 @@ class Problem:
         if "betas" in parts:
             changed["betas"] = state.betas + parts["betas"]
         return replace(state, **changed)
+
+    def _code_slope(self, state):
+        """How the joints turn with the code: by far the dearest part, and slow to change, so it is kept for some steps."""
+        if "latents" not in self.weights.free:
+            return None
+        if self._steps_since % KEEP_SLOPE == 0:
+            self._slope = decode_with_slope(self.prior, state.latents)[1]
+        self._steps_since += 1
+        return self._slope
 
     def _columns(self, state, placed, code_slope, slope):
         """(B, 18, C, P) change of each point, seen through ``slope (B, 18, C, 3)``, per free unknown."""

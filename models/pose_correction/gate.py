@@ -76,11 +76,21 @@ class Verdict:
         scores: (B,) difficulty of each person.
         states: for each picture "easy", "hard", "cut off" or "nobody".
         correct: (N,) bool, the pictures to be corrected.
+        picture: (B,) picture of each person.
     """
 
     scores: Tensor
     states: tuple[str, ...]
     correct: Tensor
+    picture: Tensor
+
+    def report(self) -> str:
+        """A line for each picture."""
+        scores = [[] for _ in self.states]
+        for picture, score in zip(self.picture.tolist(), self.scores.tolist()):
+            scores[picture].append(f"{score:.1f}")
+        return "\n".join(f"picture {number}: {state}{', ' * bool(told)}{' and '.join(told)}"
+                         for number, (state, told) in enumerate(zip(self.states, scores)))
 
 
 def judge(scores: Tensor, picture: Tensor, pictures: int, threshold=THRESHOLD, cut_off: Tensor | None = None,
@@ -111,7 +121,7 @@ def judge(scores: Tensor, picture: Tensor, pictures: int, threshold=THRESHOLD, c
     correct = any_hard & ~any_cut if cut_off_choice == "pass through" else any_hard
     states = tuple(NOBODY if not there else CUT_OFF if cut else HARD if hard else EASY
                    for there, cut, hard in zip(any_one.tolist(), any_cut.tolist(), any_hard.tolist()))
-    return Verdict(scores, states, correct)
+    return Verdict(scores, states, correct, picture)
 
 
 def _in_picture(flag, picture, pictures):

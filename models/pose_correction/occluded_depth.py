@@ -24,7 +24,7 @@ SCALES = ("relative", "fixed span")
 
 
 def occluded_depth(figure, camera: Camera, picture: Tensor | None = None, pictures: int | None = None, occluders: Tensor | None = None,
-                   scale="relative", shrink=1, scene: Tensor | None = None, scene_share=0.0, engine="torch", on_row=None) -> Tensor:
+                   scale="relative", shrink=1, engine="torch", on_row=None) -> Tensor:
     """Draws the depth of everybody in each picture, cuts out what hides them, and turns it into 0..1.
 
     Args:
@@ -36,8 +36,6 @@ def occluded_depth(figure, camera: Camera, picture: Tensor | None = None, pictur
         scale: "relative" divides by the farthest point, as the released code does with BEV: flat bodies far away give little contrast.
             "fixed span" stretches each picture's people to the same contrast, as it does with SPIN.
         shrink: 8 draws at the size of Stable Diffusion's latents (64 x 64 for 512 x 512), 1 at the camera's size.
-        scene: (N or 1, H, W) depth map of the whole picture, 0..1, white is near, any size, or None.
-        scene_share: how much of the scene stays where no body is, 0..1; the paper has 0.
         engine, on_row: see `render_figure`.
 
     Returns:
@@ -46,15 +44,11 @@ def occluded_depth(figure, camera: Camera, picture: Tensor | None = None, pictur
     Raises:
         InputError: a number is out of range, or rows, masks and pictures do not fit.
     """
-    metric = picture_depth(figure, camera, picture, pictures, shrink, engine, on_row)
     check_choice("scale", scale, SCALES)
-    check_range("scene share", scene_share, 0.0, 1.0)
-    level = depth_to_level(metric, scale)
-    if occluders is not None:
-        level = level * (_fit(occluders, "occluders", level) < 0.5)  # equation 3; outside the silhouette the level is 0 already
-    if scene is None or scene_share == 0:
+    level = depth_to_level(picture_depth(figure, camera, picture, pictures, shrink, engine, on_row), scale)
+    if occluders is None:
         return level
-    return blend_scene(level, _fit(scene, "scene depth", level), scene_share)
+    return level * (_fit(occluders, "occluders", level) < 0.5)  # equation 3; outside the silhouette the level is 0 already
 
 
 def picture_depth(figure, camera: Camera, picture=None, pictures=None, shrink=1, engine="torch", on_row=None) -> Tensor:
@@ -102,22 +96,26 @@ def depth_to_level(metric: Tensor, scale="relative") -> Tensor:
     return inverted / inverted.amax((1, 2), keepdim=True).clamp(min=1e-6)
 
 
-def blend_scene(level: Tensor, scene: Tensor, share: float) -> Tensor:
-    """Puts a scene's depth behind and before the bodies.
+def with_scene(level: Tensor, scene: Tensor, share: float) -> Tensor:
+    """Puts a scene's depth around the bodies; the paper leaves the background black.
 
     The scene's own scale is unknown: it is stretched so that it agrees with the bodies where they are (least squares), then cut to 0..1.
 
     Args:
-        level: (N, H, W) people, 0 elsewhere.
-        scene: (N, H, W) 0..1, white is near.
-        share: of the scene's brightness that stays, 0..1.
+        level: (N, H, W) people as `occluded_depth` draws them, 0 elsewhere.
+        scene: (N or 1, H', W') depth map of the whole picture, 0..1, white is near, any size.
+        share: how much of the scene's brightness stays, 0..1.
+
+    Raises:
+        InputError: the scene does not fit the pictures.
     """
-    there = (level > 0).to(level.dtype)
+    check_range("scene share", share, 0.0, 1.0)
+    scene, there = _fit(scene, "scene depth", level), (level > 0).to(level.dtype)
     weight = there.sum((1, 2), keepdim=True).clamp(min=1)
     mean_scene, mean_level = (scene * there).sum((1, 2), keepdim=True) / weight, (level * there).sum((1, 2), keepdim=True) / weight
     spread = ((scene - mean_scene).square() * there).sum((1, 2), keepdim=True)
     slope = ((scene - mean_scene) * (level - mean_level) * there).sum((1, 2), keepdim=True) / spread.clamp(min=1e-6)
-    slope = torch.where((spread > 1e-3 * weight) & (slope > 0), slope, torch.ones_like(slope))
+    slope = torch.where((spread > 1e-3 * weight) & (slope > 0), slope, torch.ones_like(slope))  # a scene that does not see the people
     fitted = torch.where(weight > 1, mean_level + slope * (scene - mean_scene), scene).clamp(0, 1)
     return torch.where(level > 0, level, share * fitted)
 
