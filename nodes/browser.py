@@ -20,12 +20,12 @@ ROWS_MAX = 256  # poses that the browser is sent
 
 def register_routes():
     """Adds ``GET /contrapposto/figure?avatar=NAME``; ComfyUI calls it once, at its start."""
-    from aiohttp import web
     from server import PromptServer
 
     server = getattr(PromptServer, "instance", None)
     if server is None:  # somebody loads the nodes without a server, to list them
         return
+    from aiohttp import web
 
     @server.routes.get("/contrapposto/figure")
     async def figure(request):

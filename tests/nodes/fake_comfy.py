@@ -90,6 +90,7 @@ def modules(models_dir):
         "throw_exception_if_processing_interrupted": lambda: None,
     }
     contents = {
+        "server": {"PromptServer": SimpleNamespace(instance=None)},
         "comfy_api": {},
         "comfy_api.v0_0_2": {
             "io": io,

@@ -7,14 +7,15 @@ from types import ModuleType
 import fake_comfy
 import pytest
 
-NODES = """LoadTextToPose TextToPose RankPoses LoadPosePrior DecodeVPoser EncodeVPoser RegularisePose SetHands
+NODES = """LoadTextToPose TextToPose RankPoses LoadPosePrior DecodeVPoser EncodeVPoser RegularisePose SetHands EditPose
 LoadBodyModel LoadAvatar RetargetPose CompareRetarget AvatarTo3D
 FrameBody RenderGrayBody RenderAvatar RenderDepth RenderPoseMap RenderStudio GroundCamera
 PasteAvatarBack EncodeAvatar LoadPersonalizationPatch PersonalizeConditioning
 ComposeAvatars CropCanvas StitchCanvas OccluderFromDepth
 DepthToImage SaveImageMeshPairs
 BackgroundPlate PreviousFrameGuide DancingAvatarFrameLoop
-LoadMotion EditMotion SaveMotion ToCoreRig""".split()
+PromptTemplate PromptParse TrainAppearanceModule AvatarVideo
+LoadMotion EditMotion SaveMotion PreviewMotion ToCoreRig""".split()
 HEAVY = "diffusers transformers smplx pyrender human_body_prior scipy cv2 PIL roma tokenizers safetensors".split()
 
 
