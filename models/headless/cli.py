@@ -9,6 +9,7 @@ from pathlib import Path
 
 from ..checks import InputError, check_range
 from .paint import add_paint
+from .pairs_command import add_pairs
 from .progress import Progress
 from .video_command import add_video
 
@@ -95,6 +96,7 @@ def parser(add_commands=None):
     demo.set_defaults(run=run_demo)
 
     add_paint(commands, shared, pick_device)
+    add_pairs(commands, shared, pick_device)
     add_video(commands, shared, pick_device, _size)
 
     doctor = commands.add_parser("doctor", parents=[shared], help="what works on this machine, and what is missing")

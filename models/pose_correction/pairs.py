@@ -71,7 +71,7 @@ class ImageMeshPairs:
 
 
 def make_pairs(images: Tensor, pose: BodyPose, camera: Camera, body: BodyModel, masks: Tensor | None = None, about=None,
-               vertices=False) -> ImageMeshPairs:
+               vertices=False, figure=None) -> ImageMeshPairs:
     """Puts pictures and the bodies in them together.
 
     Args:
@@ -82,6 +82,7 @@ def make_pairs(images: Tensor, pose: BodyPose, camera: Camera, body: BodyModel, 
         masks: (B, H, W), 1 where the person is; None draws the body's silhouette.
         about: one dict for each row, or one for all, of plain JSON values; None is empty.
         vertices: keep the posed vertices too; without them the body file is needed to make the mesh again.
+        figure: ports.Figure that the pictures show when it is not the body itself, such as an avatar: key points and silhouette are its.
 
     Raises:
         InputError: sizes or numbers of rows do not fit, or something is NaN.
@@ -92,15 +93,16 @@ def make_pairs(images: Tensor, pose: BodyPose, camera: Camera, body: BodyModel, 
         if not bool(torch.isfinite(value).all()):
             raise InputError(name, tuple(value.shape), "holds NaN or infinite numbers", "Leave out the broken rows.")
     posed = pose_body(body, pose)
+    shown = posed if figure is None else figure
     camera = match_rows(camera, len(pose)).to(posed.device)
     if masks is None:
-        masks = render_figure(posed, camera).alpha
+        masks = render_figure(shown, camera).alpha
     about = about if isinstance(about, (list, tuple)) else [about or {}] * sizes["B"]
     made = {"body": {"name": body.name, "kind": body.kind, "licence": body.licence}}
     mesh = posed.mesh(slice(0, len(posed))) if vertices else None
     return ImageMeshPairs(
-        images, masks, pose, camera, posed.joints, project(posed.joints, camera)[0], project_keypoints(posed, camera),
-        posed.keypoints_3d(), mesh.vertices if mesh else None, mesh.faces if mesh else None, tuple({**made, **row} for row in about))
+        images, masks, pose, camera, posed.joints, project(posed.joints, camera)[0], project_keypoints(shown, camera),
+        shown.keypoints_3d(), mesh.vertices if mesh else None, mesh.faces if mesh else None, tuple({**made, **row} for row in about))
 
 
 def _check_rows(images, pose, camera, masks):
