@@ -76,6 +76,14 @@ class Segmenter(Protocol):
 
 
 @runtime_checkable
+class HumanParser(Protocol):
+    """Tells clothes, hair and face apart."""
+
+    def classes(self, image: Tensor) -> Tensor:
+        """One picture (H, W, 3) 0..1 -> (H, W) int64, the 18 classes of the ATR data set as segformer_b2_clothes numbers them."""
+
+
+@runtime_checkable
 class PoseDetector(Protocol):
     """Finds body points in pictures."""
 
