@@ -7,12 +7,13 @@ from comfy_api.v0_0_2 import ComfyExtension
 from . import (
     appearance,
     avatar,
-    body_from_image,
     avatar_video,
+    body_from_image,
     browser,
     canvas,
     dancing_avatar,
     depth_to_image,
+    doctor,
     frame_loop,
     hands,
     host,
@@ -90,6 +91,8 @@ NODES = [
     motion.SaveMotion,
     preview_motion.PreviewMotion,
     motion.ToCoreRig,
+    # help
+    doctor.Doctor,
 ]
 
 

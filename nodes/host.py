@@ -41,6 +41,20 @@ def register_model_folders():
             folder_paths.add_model_folder_path(folder, str(Path(folder_paths.models_dir) / folder))
 
 
+def describe():
+    """Returns (name, detail) pairs about this ComfyUI, for a report."""
+    from importlib.metadata import PackageNotFoundError, version
+
+    from comfyui_version import __version__
+
+    try:
+        page = version("comfyui_frontend_package")
+    except PackageNotFoundError:
+        page = "another one than ComfyUI's package"
+    state = comfy.model_management.vram_state.name.lower()
+    return [("ComfyUI", f"{__version__}, frontend {page}"), ("memory", f"{state}, models on {compute_device()}")]
+
+
 def file_choices(kind, bundled_name=None):
     """Returns the entries of a file drop-down: the bundled default, if any, then the user's files, looked up anew."""
     _share_folders(kind)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.metadata
 import platform
 import time
+from pathlib import Path
 
 from ..assets import registry, search
 from ..checks import InputError
@@ -19,35 +20,51 @@ PACKAGES = {
     "Pillow": (True, "pictures", "pip install Pillow"),
     "opencv-python": (False, "optical flow and other picture work", "pip install opencv-python (any one of OpenCV's packages will do)"),
     "diffusers": (False, "headless image generation and training", "pip install diffusers"),
+    "av": (False, "video files", "pip install av"),
+    "ufbx": (False, "FBX characters", "pip install ufbx"),
+    "accelerate": (False, "training on several devices", "pip install accelerate"),
+    "ray": (False, "image-mesh pairs on many devices", "pip install 'ray[data]'"),
     "smplx": (False, "the reference body in the tests", "pip install smplx (non-commercial licence)"),
     "pyrender": (False, "the second rendering engine", "pip install --no-deps -r requirements-reference.txt"),
     "human_body_prior": (False, "the reference prior in the tests", "pip install --no-deps human_body_prior (non-commercial licence)"),
 }
 SAME_MODULE = {"opencv-python": ("opencv-python", "opencv-python-headless", "opencv-contrib-python", "opencv-contrib-python-headless")}
-LICENSED = {
+# kind of file that users bring -> where it comes from; each is optional
+BROUGHT = {
     "body_models": "SMPL (smpl.is.tue.mpg.de) and SMPL-X (smpl-x.is.tue.mpg.de): free registration, non-commercial",
     "pose_priors": "VPoser V02_05 (smpl-x.is.tue.mpg.de): free registration, non-commercial",
+    "avatars": "your characters, .glb, .vrm, .gltf or .fbx, under their own licences",
+    "text_to_pose": "text-to-pose weights that you trained",
+    "pose_scorers": "pose scorers that you trained",
+    "personalization": "PAS patches for an image model that you trained",
+    "parts_to_whole": "Parts2Whole (huggingface.co/huanngzh/Parts2Whole): Apache-2.0",
 }
 
 
-def examine(device="cpu"):
+def examine(device="cpu", host=(), self_test=True):
     """Runs all checks.
+
+    Args:
+        device: what the self-test runs on.
+        host: (name, detail) pairs that an application adds about itself.
+        self_test: draw a picture from a sentence, which takes some seconds.
 
     Returns:
         A list of dicts with name, ok, needed (by the default path), detail and remedy.
     """
-    return [_system(device), *_packages(), *_bundled_files(), *_users_files(), _self_test(device)]
+    about = [_check(name, True, detail) for name, detail in host]
+    return [*about, _system(device), *_packages(), *_bundled_files(), *_users_files(), *([_self_test(device)] if self_test else [])]
 
 
 def as_text(checks):
-    """The checks as lines to read or to copy into a report."""
+    """The checks as lines to read or to copy into a report; the user's home folder is written as ~."""
     lines = []
     for check in checks:
         mark = "ok " if check["ok"] else "!! " if check["needed"] else "-- "
         lines.append(f"{mark}{check['name']:<28} {check['detail']}")
         if not check["ok"] and check["remedy"]:
             lines.append(f"{'':>31} {check['remedy']}")
-    return "\n".join(lines)
+    return "\n".join(lines).replace(str(Path.home()), "~")
 
 
 def _check(name, ok, detail, needed=True, remedy=""):
@@ -82,7 +99,7 @@ def _bundled_files():
 
 
 def _users_files():
-    for kind, licence in LICENSED.items():
+    for kind, licence in BROUGHT.items():
         found = search.list_files(kind)
         places = ", ".join(str(path) for path in search.search_paths(kind)) or "set CONTRAPPOSTO_MODELS to a folder"
         detail = ", ".join(found) if found else f"none (optional); {licence}"

@@ -15,7 +15,8 @@ ComposeAvatars CropCanvas StitchCanvas OccluderFromDepth
 DepthToImage SaveImageMeshPairs
 BackgroundPlate PreviousFrameGuide DancingAvatarFrameLoop
 PromptTemplate PromptParse TrainAppearanceModule AvatarVideo
-LoadMotion EditMotion SaveMotion PreviewMotion ToCoreRig""".split()
+LoadMotion EditMotion SaveMotion PreviewMotion ToCoreRig
+Doctor""".split()
 HEAVY = "diffusers transformers smplx pyrender human_body_prior scipy cv2 PIL roma tokenizers safetensors".split()
 
 

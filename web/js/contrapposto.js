@@ -152,12 +152,40 @@ function motionPlayer(node) {
   }
 }
 
+/** A report to read and to copy. */
+function reportPanel(node) {
+  const { element } = addElement(node, 'report', 'CONTRAPPOSTO_REPORT', 260, { serialize: false, getValue: () => '', setValue: () => {} })
+  element.style.cssText += ';display:flex;flex-direction:column;gap:4px'
+  const text = document.createElement('pre')
+  text.style.cssText = 'flex:1;min-height:0;overflow:auto;margin:0;padding:6px;background:#16181b;color:#d6dae0;font:11px/1.4 monospace;border-radius:6px;user-select:text'
+  text.textContent = 'Run to see the report.'
+  for (const name of ['wheel', 'pointerdown']) text.addEventListener(name, (event) => event.stopPropagation())
+  const copy = document.createElement('button')
+  copy.textContent = 'Copy report'
+  copy.addEventListener('click', async () => {
+    try {
+      await navigator.clipboard.writeText(text.textContent)
+      copy.textContent = 'Copied'
+    } catch {
+      copy.textContent = 'Select the text and copy it'
+    }
+  })
+  element.append(text, copy)
+  const executed = node.onExecuted
+  node.onExecuted = function (output) {
+    executed?.call(this, output)
+    const [message] = output?.contrapposto ?? []
+    if (message) [text.textContent, copy.textContent] = [message.text, 'Copy report']
+  }
+}
+
 app.registerExtension({
   name: 'contrapposto.views3d',
   getCustomWidgets: () => ({ CONTRAPPOSTO_POSE_EDITS: poseEditor }),
   nodeCreated(node) {
     if (node.comfyClass === 'ContrappostoPreviewMotion') motionPlayer(node)
-    if (['ContrappostoPreviewMotion', 'ContrappostoEditPose'].includes(node.comfyClass)) {
+    if (node.comfyClass === 'ContrappostoDoctor') reportPanel(node)
+    if (['ContrappostoPreviewMotion', 'ContrappostoEditPose', 'ContrappostoDoctor'].includes(node.comfyClass)) {
       node.setSize([Math.max(node.size[0], SIZE[0]), Math.max(node.size[1], SIZE[1])])
     }
   }
