@@ -7,7 +7,7 @@ from comfy_api.v0_0_2 import io
 from ..models.compose.contact import darken, visible_shadow
 from ..models.compose.harmonise import harmonise
 from ..models.compose.paste_back import paste_back
-from ..models.personalization.conditioning import encode_avatar
+from ..models.personalization.conditioning import AvatarEncoding
 from ..models.personalization.patch import load_patch
 from . import convert, host, sockets, unet_patches
 from .sockets import declare
@@ -27,8 +27,8 @@ class EncodeAvatar(io.ComfyNode):
             node_id="ContrappostoEncodeAvatar",
             display_name="Encode Avatar",
             category=CATEGORY,
-            description="Encodes the rendered avatar and its gray body for an image model. It does not depend on the "
-            "prompt, so it is computed once for all prompts.",
+            description="Prepares the rendered avatar and its gray body for an image model. Personalize Conditioning has the VAE "
+            "encode what the model reads; that does not depend on the prompt, so it happens once for all prompts.",
             search_aliases=["personalize", "outpaint", "PAS"],
             inputs=[
                 io.Vae.Input("vae", tooltip="The VAE of the image model."),
@@ -56,8 +56,8 @@ class EncodeAvatar(io.ComfyNode):
     @classmethod
     def execute(cls, vae, avatar, gray_body, downsample_rate):
         cell = vae.spacial_compression_encode()
-        encoded = encode_avatar(avatar, gray_body, vae.encode, downsample_rate, cell)
-        return io.NodeOutput(host.to_intermediate(encoded))
+        encode = lambda pictures: host.to_intermediate(vae.encode(pictures))
+        return io.NodeOutput(AvatarEncoding(avatar, gray_body, encode, downsample_rate, cell))
 
 
 class LoadPersonalizationPatch(io.ComfyNode):
@@ -144,6 +144,7 @@ class PersonalizeConditioning(io.ComfyNode):
 
     @classmethod
     def execute(cls, model, positive, negative, personalization):
+        personalization = personalization.read(gray=unet_patches.is_personalized(model))
         outputs = unet_patches.personalize(model, positive, negative, personalization)
         mask = personalization.change_mask[:, None]
         return io.NodeOutput(*outputs, {"samples": personalization.avatar_latents, "noise_mask": mask})

@@ -48,6 +48,11 @@ class RateTokenHolder:
         self.rate_token = rate_token
 
 
+def is_personalized(model):
+    """Whether a MODEL came through ``apply_patch``, so that it reads the gray body."""
+    return model.get_attachment(ATTACHMENT) is not None
+
+
 def personalize(model, positive, negative, personalization):
     """Puts the avatar into both conditionings, in the way that the MODEL was trained to read it.
 

@@ -34,7 +34,7 @@ def personalize_scene(model: ImageDiffusion, avatar: Render, gray_body: Render, 
     Raises:
         InputError: from the checks of each stage.
     """
-    conditioning = encode_avatar(avatar, gray_body, model.encode, downsample_rate)
+    conditioning = encode_avatar(avatar, gray_body, model.encode, downsample_rate, gray=model.input_channels == INPUT_CHANNELS)
     beside = channels_for(model, conditioning)
     states = text_states(model, [text] * len(avatar), downsample_rate, rate_token)
     unwanted = text_states(model, [negative] * len(avatar), downsample_rate, rate_token)

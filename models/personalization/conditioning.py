@@ -28,21 +28,22 @@ class AvatarConditioning:
 
     Args:
         avatar_latents: (B, C, h, w) VAE latents ``z_p`` of the avatar over mid-gray, as they leave the VAE, not scaled.
-        gray_latents: (B, C, h, w) the same of the gray body.
+        gray_latents: (B, C, h, w) the same of the gray body; None where no model reads it.
         alpha: (B, h, w) share of each latent cell that the avatar covers.
         change_mask: (B, H, W) pixels, 1 where the model paints, 0 in latent cells that are the avatar's alone.
         downsample_rate: w, 0 keeps every detail, 1 keeps one pixel of 8 x 8.
     """
 
     avatar_latents: Tensor
-    gray_latents: Tensor
+    gray_latents: Tensor | None
     alpha: Tensor
     change_mask: Tensor
     downsample_rate: float = 0.0
 
     def __post_init__(self):
         sizes = check_shape("avatar_latents", self.avatar_latents, "B C h w")
-        check_shape("gray_latents", self.gray_latents, "B C h w", **sizes)
+        if self.gray_latents is not None:
+            check_shape("gray_latents", self.gray_latents, "B C h w", **sizes)
         check_shape("alpha", self.alpha, "B h w", **sizes)
         check_shape("change_mask", self.change_mask, "B H W", B=sizes["B"])
 
@@ -52,32 +53,63 @@ class AvatarConditioning:
     def to(self, device):
         """Returns the same conditioning on ``device``."""
         names = ("avatar_latents", "gray_latents", "alpha", "change_mask")
-        return replace(self, **{name: getattr(self, name).to(device) for name in names})
+        return replace(self, **{name: getattr(self, name).to(device) for name in names if getattr(self, name) is not None})
+
+    def read(self, gray=True) -> AvatarConditioning:
+        """Itself, as ``AvatarEncoding.read``."""
+        return self
 
 
-def encode_avatar(avatar: Render, gray_body: Render, encode: Callable[[Tensor], Tensor], downsample_rate=0.0, cell=8) -> AvatarConditioning:
-    """Encodes a posed avatar and its gray body, both in one VAE batch.
+class AvatarEncoding:
+    """A posed avatar on its way to an image model: checked at once, encoded when a model needs it, and never twice.
 
-    Args:
-        avatar: B rows.
-        gray_body: the same pose through the same camera; B rows or one for all.
-        encode: (N, H, W, 3) pictures 0..1 -> (N, C, h, w) latents.
-        downsample_rate: w of the paper, 0..1.
-        cell: pixels per latent, along each side.
-
-    Raises:
-        InputError: the pictures cannot be used (``check_pictures``) or w is not in 0..1.
+    Only a personalized model reads the gray body, so for all others half of the VAE's work is spared.
     """
-    check_range("downsample rate", downsample_rate, 0.0, 1.0)
-    check_pictures(avatar, gray_body, cell)
-    rows = len(avatar)
-    gray_rows = gray_body.to(avatar.rgb.device)[[0] * rows] if len(gray_body) == 1 else gray_body.to(avatar.rgb.device)
-    colours = soften_texture(avatar.rgb, avatar.alpha, downsample_rate)
-    pictures = torch.cat([over_gray(colours, avatar.alpha), over_gray(gray_rows.rgb, gray_rows.alpha)])
-    latents = encode(pictures)
-    size = latents.shape[-2:]
-    return AvatarConditioning(latents[:rows], latents[rows:], latent_alpha(avatar.alpha, size).to(latents.device),
-                              change_mask(avatar.alpha, size).to(latents.device), float(downsample_rate))
+
+    def __init__(self, avatar: Render, gray_body: Render, encode: Callable[[Tensor], Tensor], downsample_rate=0.0, cell=8):
+        """
+        Args:
+            avatar: B rows.
+            gray_body: the same pose through the same camera; B rows or one for all.
+            encode: (N, H, W, 3) pictures 0..1 -> (N, C, h, w) latents.
+            downsample_rate: w of the paper, 0..1.
+            cell: pixels per latent, along each side.
+
+        Raises:
+            InputError: the pictures cannot be used (``check_pictures``) or w is not in 0..1.
+        """
+        check_range("downsample rate", downsample_rate, 0.0, 1.0)
+        check_pictures(avatar, gray_body, cell)
+        self.avatar, self.gray_body, self.downsample_rate = avatar, gray_body.to(avatar.rgb.device), float(downsample_rate)
+        self._encode, self._latents = encode, {}
+
+    def read(self, gray=True) -> AvatarConditioning:
+        """The conditioning; what is not encoded yet goes through the VAE in one batch.
+
+        Args:
+            gray: whether the gray body's latents are wanted.
+        """
+        missing = [name for name in (("avatar", "gray") if gray else ("avatar",)) if name not in self._latents]
+        if missing:
+            pictures = [getattr(self, f"_{name}_picture")() for name in missing]
+            parts = self._encode(torch.cat(pictures)).split([len(part) for part in pictures])
+            self._latents.update(zip(missing, parts))
+        latents, alpha = self._latents["avatar"], self.avatar.alpha
+        size, place = latents.shape[-2:], latents.device
+        gray_latents = self._latents["gray"].expand_as(latents) if gray else None
+        return AvatarConditioning(latents, gray_latents, latent_alpha(alpha, size).to(place), change_mask(alpha, size).to(place),
+                                  self.downsample_rate)
+
+    def _avatar_picture(self):
+        return over_gray(soften_texture(self.avatar.rgb, self.avatar.alpha, self.downsample_rate), self.avatar.alpha)
+
+    def _gray_picture(self):
+        return over_gray(self.gray_body.rgb, self.gray_body.alpha)
+
+
+def encode_avatar(avatar: Render, gray_body: Render, encode, downsample_rate=0.0, cell=8, gray=True) -> AvatarConditioning:
+    """Encodes a posed avatar, and its gray body if it is wanted, in one VAE batch. See ``AvatarEncoding``."""
+    return AvatarEncoding(avatar, gray_body, encode, downsample_rate, cell).read(gray)
 
 
 def check_pictures(avatar: Render, gray_body: Render, cell=8):
@@ -156,7 +188,7 @@ def input_channels(conditioning: AvatarConditioning, scale: Callable[[Tensor], T
     """The channels beside the noisy latents: ``mask | z_p | gray body``, (B, 1 + 2 C, h, w); mask is 1 - alpha.
 
     Args:
-        conditioning: B rows.
+        conditioning: B rows, with the gray body's latents.
         scale: VAE latents -> the latents that the UNet works on (SD1.5: times 0.18215).
     """
     mask = 1 - conditioning.alpha[:, None]

@@ -20,6 +20,7 @@ comfy.options.enable_args_parsing()
 import comfy.cldm.cldm
 import comfy.controlnet
 import comfy.ldm.flux.model
+import comfy.ldm.modules.attention
 import comfy.lora
 import comfy.model_management
 import comfy.model_patcher
@@ -102,7 +103,8 @@ full = comfy.sd.load_diffusion_model(str(files / "pas13.safetensors"))
 inpaint = comfy.sd.load_diffusion_model(str(files / "base9.safetensors"))
 depth = comfy.sd.load_diffusion_model(str(files / "base5.safetensors"))
 patch = load_patch(files / "patch.safetensors")
-(encoded,) = outputs(personalize.EncodeAvatar, vae, render("avatar"), render("gray"), 0.5)
+(encoding,) = outputs(personalize.EncodeAvatar, vae, render("avatar"), render("gray"), 0.5)
+encoded = encoding.read()
 positive, negative = cond("positive"), cond("negative")
 
 
@@ -180,6 +182,55 @@ hint = given["gray"]
 pair = nodes.ControlNetApplyAdvanced().apply_controlnet(positive, negative, control, hint, 0.5, 0.0, 1.0)
 controlled = sample(*prepared(patched, *pair))
 report["control"] = {"acts": difference(controlled, from_patch), "tokens": seen[0]}
+
+
+
+# another pack's attention: image tokens added to each text attention (a patch), or the whole attention replaced, as IP-Adapter packs do
+def with_image_tokens(model):
+    clone, extra = model.clone(), torch.randn(1, 4, 768, generator=torch.Generator().manual_seed(4))
+
+    def lengthen(q, context, value, options):
+        attended.append(context.shape[1])
+        image = extra.expand(len(context), -1, -1).to(context)
+        return q, torch.cat([context, image], 1), torch.cat([context if value is None else value, image], 1)
+
+    clone.set_model_attn2_patch(lengthen)
+    return clone
+
+
+def with_own_attention(model):
+    clone = model.clone()
+
+    def attend(q, key, value, options):
+        attended.append(key.shape[1])
+        return comfy.ldm.modules.attention.optimized_attention(q, key, value, options["n_heads"]) * 0.5
+
+    clone.set_model_attn2_replace(attend, "input", 1, 0)
+    return clone
+
+
+def together(*changes):
+    """(result, text lengths seen) of a base through changes one after another; "patch" is ours."""
+    attended.clear()
+    model = base
+    for change in changes:
+        model = patches.apply_patch(model, patch, 1.0) if change == "patch" else change(model)
+    return sample(*prepared(model)), sorted(set(attended))
+
+
+attended = []
+tokens_first, seen_first = together(with_image_tokens, "patch", with_lora)
+tokens_last, seen_last = together("patch", with_lora, with_image_tokens)
+own_first, own_seen = together(with_own_attention, "patch")
+own_last, _ = together("patch", with_own_attention)
+crowd, _ = together(with_lora, with_image_tokens, "patch", with_own_attention)
+model, *pair_of_texts, latent = prepared(with_own_attention(with_image_tokens(patches.apply_patch(with_lora(base), patch, 1.0))))
+crowd_controlled = sample(model, *nodes.ControlNetApplyAdvanced().apply_controlnet(*pair_of_texts, control, hint, 0.5, 0.0, 1.0), latent)
+report["attention"] = {"order": difference(tokens_first, tokens_last), "acts": difference(tokens_last, outside),
+                       "seen": seen_first + seen_last,
+                       "replaced_order": difference(own_first, own_last), "replaced_acts": difference(own_last, from_patch),
+                       "replaced_seen": own_seen, "with_all": difference(crowd_controlled, crowd),
+                       "untouched": torch.equal(sample(*prepared(patched)), from_patch)}
 
 model, wanted, unwanted, latent = prepared(patched)
 batch = {"samples": latent["samples"].repeat(3, 1, 1, 1), "noise_mask": latent["noise_mask"].repeat(3, 1, 1, 1)}

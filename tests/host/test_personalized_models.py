@@ -147,6 +147,14 @@ def test_works_with_loras_controlnets_batches_and_areas(report):
     assert report["batch"] == [3, 4, 12, 12] and report["area"]
 
 
+def test_works_with_other_packs_attention(report):
+    """Image tokens and replaced attention, before and behind our patch, with a LoRA and a ControlNet."""
+    told = report["attention"]
+    assert told["seen"] == [78, 78], "77 words and our rate token reach the others"
+    assert told["order"] < 1e-3 < told["acts"] and told["replaced_order"] < 1e-3 < told["replaced_acts"]
+    assert told["replaced_seen"] == [78] and told["with_all"] > 1e-3 and told["untouched"]
+
+
 def test_weights_may_wait_in_ram(report):
     assert report["lowvram"]["waiting"] > 1 and report["lowvram"]["difference"] < 1e-4
 

@@ -39,10 +39,12 @@ class Vae:
         return torch.cat([means, means[:, :1]], 1)
 
 
-def test_encode_avatar_uses_one_batch(execute, renders):
+def test_the_avatar_is_encoded_in_one_batch_when_a_model_reads_it(execute, renders):
     vae = Vae()
-    (encoded,) = execute("EncodeAvatar", vae=vae, avatar=renders[0], gray_body=renders[1], downsample_rate=0.25)
-    assert vae.batches == [(2, SIZE, SIZE, 3)]
+    (encoding,) = execute("EncodeAvatar", vae=vae, avatar=renders[0], gray_body=renders[1], downsample_rate=0.25)
+    assert vae.batches == []
+    encoded = encoding.read()
+    assert encoding.read().avatar_latents is encoded.avatar_latents and vae.batches == [(2, SIZE, SIZE, 3)]
     assert encoded.avatar_latents.shape == (1, 4, 8, 8) and encoded.downsample_rate == 0.25
     assert not torch.equal(encoded.avatar_latents, encoded.gray_latents)
 

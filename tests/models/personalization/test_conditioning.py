@@ -6,6 +6,7 @@ import torch
 from contrapposto.models.checks import InputError
 from contrapposto.models.personalization.conditioning import (
     AvatarConditioning,
+    AvatarEncoding,
     change_mask,
     encode_avatar,
     input_channels,
@@ -47,6 +48,20 @@ def test_shapes_and_one_batch():
     assert encoded.avatar_latents.shape == encoded.gray_latents.shape == (2, 4, 8, 8)
     assert encoded.alpha.shape == (2, 8, 8) and encoded.change_mask.shape == (2, 64, 64)
     assert encoded.downsample_rate == 0.3 and len(encoded) == 2
+
+
+def test_nothing_is_encoded_before_or_more_than_it_is_read():
+    encode, avatar, gray = Cells(), render(), render(1)
+    encoding = AvatarEncoding(avatar, gray, encode, 0.3)
+    assert encode.batches == []
+    plain = encoding.read(gray=False)
+    assert encode.batches == [2] and plain.gray_latents is None
+    full = encoding.read(gray=True)
+    assert encode.batches == [2, 1] and torch.equal(full.avatar_latents, plain.avatar_latents)  # one gray body serves both rows
+    encoding.read(gray=False), encoding.read(gray=True)
+    assert encode.batches == [2, 1]
+    together = encode_avatar(avatar, gray, Cells(), 0.3)
+    assert torch.equal(together.gray_latents, full.gray_latents) and torch.equal(together.change_mask, full.change_mask)
 
 
 def test_what_the_vae_sees_at_full_detail():
