@@ -12,10 +12,10 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from ...bodies.body import place_on_floor
+from ...bodies.body import pose_body
 from ...bodies.conditions import all_hold
 from ...bodies.joints import JOINT_NAMES
-from ...bodies.plausibility import implausibility, is_plausible
+from ...bodies.plausibility import LIMITS, capsules, joint_excess, overlap
 from ...bodies.posture import measure_posture
 from ...rotations import rotmat_to_rotvec, rotvec_to_rotmat
 from ...types import BodyPose
@@ -81,9 +81,15 @@ def assemble(data, parts: Parts, action, body, generator, most=128) -> Tensor:
     met = all_hold(action.conditions, measure_posture(BodyPose(rotmats[:, 0], rotmats[:, 1:])))
     kept = rotmats[met][: 3 * most]
     if len(kept) and (action.arms or action.extra):  # a pose as it was authored is not judged: hugged knees overlap the chest
-        pose = place_on_floor(body, BodyPose(kept[:, 0], kept[:, 1:]))
-        kept = kept[is_plausible(implausibility(pose, body))]
+        kept = kept[_is_possible(kept, body)]
     return kept[:most]
+
+
+def _is_possible(rotmats, body):
+    """(M,) bool, whether joints and limbs are within the limits of the captures; every pose stands on the floor anyway."""
+    pose = BodyPose(rotmats[:, 0], rotmats[:, 1:])
+    crossing = overlap(*capsules(body, pose_body(body, pose).joints))
+    return (joint_excess(pose.body_pose) <= LIMITS["joint_excess"]) & (crossing <= LIMITS["self_overlap"])
 
 
 def _put_arms(rotmats, data, parts, arm, pick, generator):

@@ -78,13 +78,12 @@ def test_limbs_are_said_alone_and_in_pairs(tmp_path):
 
 def test_no_sentence_of_the_bank_is_close_to_a_probe():
     words = lambda text: frozenset(re.findall(r"[a-z']+", text.lower()))
-    probes = [words(probe.text) for probe in load_probes()]
+    probes = [words(probe.text.replace("right", "left")) for probe in load_probes()]
     phrases = {phrase for action in read_actions() for part in action.parts for phrase in part}
     assert len(phrases) > 1500
     for phrase in phrases:
-        for side, other in (("left", "right"), ("right", "left")):
-            own = words(phrase.replace("{s}", side).replace("{o}", other).replace("{p}", "his"))
-            assert max(len(own & probe) / len(own | probe) for probe in probes) <= 0.7, phrase
+        own = words(re.sub(r"\{[so]\}|right", "left", phrase).replace("{p}", "his"))
+        assert max(len(own & probe) / len(own | probe) for probe in probes) <= 0.7, phrase
 
 
 @pytest.mark.parametrize("phrase, gerund", [

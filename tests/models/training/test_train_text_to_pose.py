@@ -1,5 +1,6 @@
 """Training text to pose end to end on a fabricated folder, and its frozen validation sentences."""
 
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -9,6 +10,9 @@ import torch
 
 from contrapposto.models.assets.files import read_safetensors
 from contrapposto.models.assets.registry import BUNDLED, OPEN_TEXT_TO_POSE, manifest
+from contrapposto.models.bodies.conditions import all_hold
+from contrapposto.models.bodies.posture import measure_posture
+from contrapposto.models.metrics.probes import load_probes
 from contrapposto.models.pose_prior.vposer import load_pose_prior
 from contrapposto.models.rotations import rotvec_to_rotmat
 from contrapposto.models.text_to_pose import load_text_to_pose, sample_poses
@@ -135,8 +139,16 @@ def test_a_missing_data_folder_is_one_error(tmp_path):
         training.main(["--data", str(tmp_path / "nowhere")])
 
 
-def test_validation_sentences_are_forty_and_distinct():
-    assert len({probe.text for probe in VALIDATION_PROBES}) == 40 and sum(probe.sided for probe in VALIDATION_PROBES) == 10
+def test_validation_sentences_are_distinct_and_sided_where_they_name_a_side():
+    assert len({probe.text for probe in VALIDATION_PROBES}) == len(VALIDATION_PROBES) >= 100
+    assert all(not probe.sided or re.search(r"\b(left|right)\b", probe.text) for probe in VALIDATION_PROBES)
+    assert not {probe.text for probe in VALIDATION_PROBES} & {probe.text for probe in load_probes()}
+
+
+def test_validation_conditions_can_be_read_and_are_not_met_by_a_pose_at_rest():
+    posture = measure_posture(BodyPose.rest(1))
+    met = [all_hold(probe.conditions, posture).item() for probe in VALIDATION_PROBES]
+    assert sum(met) < 0.15 * len(met)
 
 
 def test_validation_sentences_are_not_in_the_training_text():
