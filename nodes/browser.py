@@ -54,7 +54,7 @@ def figure_by_name(choice):
 
 def describe_figure(body, avatar=None):
     """Returns {"file": where `/view` finds the GLB, "drive": how its bones follow the joints} of a body or an avatar."""
-    path = temp_glb("figure", body.v_template, body.J_regressor, *((avatar.vertices, avatar.weights) if avatar else ()))
+    path = temp_file("figure", ".glb", body.v_template, body.J_regressor, *((avatar.vertices, avatar.weights) if avatar else ()))
     drive = write_editor_figure(path, body, avatar)
     return {"file": address(path), "drive": drive}
 
@@ -69,14 +69,14 @@ def message(content):
     return {FOLDER: [content]}
 
 
-def temp_glb(kind, *tensors):
-    """Returns the path of a GLB in ComfyUI's temp folder, named by what decides its content, so that a browser may keep what it has loaded."""
+def temp_file(kind, suffix, *tensors):
+    """Returns a path in ComfyUI's temp folder, named by what decides the file's content, so that a browser may keep what it has loaded."""
     digest = hashlib.sha256()
     for tensor in tensors:
         digest.update(tensor.detach().cpu().contiguous().numpy().tobytes())
     folder = Path(folder_paths.get_temp_directory()) / FOLDER
     folder.mkdir(parents=True, exist_ok=True)
-    return folder / f"{kind}_{digest.hexdigest()[:16]}.glb"
+    return folder / f"{kind}_{digest.hexdigest()[:16]}{suffix}"
 
 
 def address(path):

@@ -11,6 +11,7 @@ from . import (
     body_from_image,
     browser,
     canvas,
+    choose_pose,
     dancing_avatar,
     depth_to_image,
     doctor,
@@ -39,6 +40,7 @@ NODES = [
     pose.VPoserEncode,
     pose.RegularisePose,
     hands.SetHands,
+    choose_pose.ChoosePose,
     pose_editor.EditPose,
     # avatar: whom the pose moves
     avatar.LoadBodyModel,

@@ -47,6 +47,6 @@ class PreviewMotion(io.ComfyNode):
         rate = fps or body_pose.fps or 30.0
         figure = pose_body(body, poses) if avatar is None else retarget_pose(poses, body, avatar)
         who = (body.v_template,) if avatar is None else (avatar.vertices, avatar.weights)
-        path = browser.temp_glb("motion", poses.global_orient, poses.body_pose, poses.transl, *who)
+        path = browser.temp_file("motion", ".glb", poses.global_orient, poses.body_pose, poses.transl, *who)
         write_animated_glb(path, figure, rate)
         return io.NodeOutput(ui=browser.message({"file": browser.address(path), "frames": len(poses), "fps": rate}))

@@ -102,19 +102,19 @@ class RankPoses(io.ComfyNode):
             source = scorer and host.choice_to_source("pose_scorers", scorer)
             order, scores = rank_poses(load_pose_scorer(source, host.compute_device()), text, body_pose)
         else:
-            text_embeds, image_embeds = host.clip_embeddings(clip, clip_vision, check_prompt(text), _gray_pictures(body_pose))
+            text_embeds, image_embeds = host.clip_embeddings(clip, clip_vision, check_prompt(text), gray_pictures(body_pose))
             order, scores = rank_by_clip(image_embeds, text_embeds)
         rows = order[0, : keep or None].tolist()
         kept, best = body_pose[rows], scores[0].tolist()
         captions = [f"{rank}.   score {best[row]:.3f}   (row {row + 1})" for rank, row in enumerate(rows[:SHEET_MAX], 1)]
-        sheet = host.to_intermediate(draw_contact_sheet(_gray_pictures(kept[:SHEET_MAX]), captions))[None]
+        sheet = host.to_intermediate(draw_contact_sheet(gray_pictures(kept[:SHEET_MAX]), captions))[None]
         return io.NodeOutput(kept, [best[row] for row in rows], sheet, ui=convert.preview_image(sheet))
 
 
-def _gray_pictures(body_pose):
-    """Returns (B, S, S, 3) pictures of poses as gray bodies on light paper, each framed on its own."""
+def gray_pictures(body_pose, size=PICTURE_SIZE):
+    """Returns (B, size, size, 3) pictures of poses as gray bodies on light paper, each framed on its own."""
     figure = convert.figure_on(host.compute_device(), body_pose)
-    camera = frame_figure(figure, PICTURE_SIZE, PICTURE_SIZE, view="three-quarter")
+    camera = frame_figure(figure, size, size, view="three-quarter")
     render = render_figure(figure, camera, on_row=host.progress())
     alpha = render.alpha[..., None]
     return render.rgb * alpha + PAPER * (1 - alpha)

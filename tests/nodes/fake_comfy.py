@@ -119,6 +119,7 @@ def modules(models_dir):
             "add_model_folder_path": lambda name, path: folders.setdefault(name, []).append(path),
             "get_folder_paths": lambda name: folders[name],
             "get_input_directory": lambda: str(Path(models_dir).parent / "input"),
+            "get_temp_directory": lambda: str(Path(models_dir).parent / "temp"),
             "get_output_directory": lambda: str(Path(models_dir).parent / "output"),
             "get_save_image_path": lambda prefix, folder: (str((Path(folder) / prefix).parent), Path(prefix).name, 1, "", prefix),
         },

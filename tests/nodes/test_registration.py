@@ -7,7 +7,7 @@ from types import ModuleType
 import fake_comfy
 import pytest
 
-NODES = """LoadTextToPose TextToPose RankPoses LoadPosePrior DecodeVPoser EncodeVPoser RegularisePose SetHands EditPose
+NODES = """LoadTextToPose TextToPose RankPoses LoadPosePrior DecodeVPoser EncodeVPoser RegularisePose SetHands ChoosePose EditPose
 LoadBodyModel LoadAvatar RetargetPose CompareRetarget AvatarTo3D
 FrameBody RenderGrayBody RenderAvatar RenderDepth RenderPoseMap RenderStudio GroundCamera
 PasteAvatarBack EncodeAvatar LoadPersonalizationPatch PersonalizeConditioning

@@ -152,6 +152,99 @@ function motionPlayer(node) {
   }
 }
 
+/** Thumbnails: a click chooses, Ctrl+click chooses several, the lock keeps one when the others are drawn anew. */
+function gallery(node, inputName) {
+  let text = '1'
+  const { element, widget } = addElement(node, inputName, 'CONTRAPPOSTO_GALLERY', 200, {
+    getValue: () => text,
+    setValue(value) {
+      text = typeof value === 'string' ? value : '1'
+      draw()
+    }
+  })
+  element.style.cssText += ';display:flex;flex-direction:column;gap:4px;font:11px system-ui,sans-serif;color:#d6dae0'
+  const grid = document.createElement('div')
+  grid.style.cssText = 'flex:1;min-height:0;overflow:auto;display:grid;gap:4px;align-content:start;grid-template-columns:repeat(auto-fill,minmax(96px,1fr))'
+  grid.addEventListener('wheel', (event) => event.stopPropagation())
+  const again = document.createElement('button')
+  again.title = 'Gives every candidate without a lock a new seed in Text to Pose; run to see them'
+  again.addEventListener('click', redraw)
+  element.append(grid, again)
+  const state = () => (node.properties.contrapposto ??= { pictures: [], locked: [] })
+  const chosen = () => new Set((text.match(/\d+/g) ?? ['1']).map(Number))
+
+  function choose(number, several) {
+    const now = chosen()
+    if (!several) text = String(number)
+    else {
+      if (!now.delete(number)) now.add(number)
+      text = [...now].sort((a, b) => a - b).join(', ') || String(number)
+    }
+    widget.callback?.(text)
+    node.graph?.setDirtyCanvas(true)
+    draw()
+  }
+
+  function lock(number) {
+    const { locked } = state()
+    state().locked = locked.includes(number) ? locked.filter((other) => other !== number) : [...locked, number]
+    draw()
+  }
+
+  function redraw() {
+    const source = node.getInputNode?.(node.inputs.findIndex(({ name }) => name === 'body_pose'))
+    const redrawn = source?.comfyClass === 'ContrappostoTextToPose' && source.widgets.find(({ name }) => name === 'redraw')
+    if (!redrawn) {
+      again.textContent = 'Connect Text to Pose directly to draw single candidates anew'
+      return
+    }
+    const seeds = new Map((redrawn.value.match(/\d+\s*=\s*\d+/g) ?? []).map((pair) => pair.split('=').map(Number)))
+    state().pictures.forEach((_, i) => state().locked.includes(i + 1) || seeds.set(i + 1, Math.floor(Math.random() * 2 ** 32)))
+    redrawn.value = [...seeds].map(([number, seed]) => `${number}=${seed}`).join(', ')
+    const control = source.widgets.find(({ name }) => name === 'control_after_generate' || name === 'control after generate')
+    if (control) control.value = 'fixed' // or the locked ones would change with the seed
+    app.queuePrompt?.(0)
+  }
+
+  function draw() {
+    const { pictures, locked } = state()
+    again.textContent = locked.length ? 'Draw the unlocked anew' : 'Draw all anew'
+    again.style.display = pictures.length ? '' : 'none'
+    grid.replaceChildren(...pictures.map((file, i) => {
+      const tile = document.createElement('div')
+      const picked = chosen().has(i + 1)
+      tile.style.cssText = `position:relative;cursor:pointer;border-radius:5px;overflow:hidden;aspect-ratio:1;border:2px solid ${picked ? '#6aa9ff' : 'transparent'}`
+      tile.title = 'Click to choose; with Ctrl choose several'
+      const image = Object.assign(document.createElement('img'), { src: viewUrl(file), draggable: false, alt: `candidate ${i + 1}` })
+      image.style.cssText = 'width:100%;height:100%;display:block'
+      const mark = document.createElement('span')
+      mark.textContent = i + 1
+      mark.style.cssText = `position:absolute;left:3px;top:3px;padding:0 5px;border-radius:8px;background:${picked ? '#2f6fd0' : '#0009'};color:#fff`
+      const key = document.createElement('span')
+      key.textContent = locked.includes(i + 1) ? 'locked' : 'lock'
+      key.title = 'A locked candidate stays when the others are drawn anew'
+      key.style.cssText = `position:absolute;right:3px;top:3px;padding:0 5px;border-radius:8px;color:#fff;background:${locked.includes(i + 1) ? '#b0721a' : '#0007'}`
+      key.addEventListener('click', (event) => (event.stopPropagation(), lock(i + 1)))
+      for (const part of [tile, key]) part.addEventListener('pointerdown', (event) => event.stopPropagation())
+      tile.addEventListener('click', (event) => choose(i + 1, event.ctrlKey || event.metaKey || event.shiftKey))
+      tile.append(image, mark, key)
+      return tile
+    }))
+    if (!pictures.length) grid.textContent = 'Run to see the candidates.'
+  }
+
+  const executed = node.onExecuted
+  node.onExecuted = function (output) {
+    executed?.call(this, output)
+    const [message] = output?.contrapposto ?? []
+    if (!message) return
+    state().pictures = message.pictures
+    draw()
+  }
+  draw()
+  return { widget }
+}
+
 /** A report to read and to copy. */
 function reportPanel(node) {
   const { element } = addElement(node, 'report', 'CONTRAPPOSTO_REPORT', 260, { serialize: false, getValue: () => '', setValue: () => {} })
@@ -181,7 +274,7 @@ function reportPanel(node) {
 
 app.registerExtension({
   name: 'contrapposto.views3d',
-  getCustomWidgets: () => ({ CONTRAPPOSTO_POSE_EDITS: poseEditor }),
+  getCustomWidgets: () => ({ CONTRAPPOSTO_POSE_EDITS: poseEditor, CONTRAPPOSTO_GALLERY: gallery }),
   nodeCreated(node) {
     if (node.comfyClass === 'ContrappostoPreviewMotion') motionPlayer(node)
     if (node.comfyClass === 'ContrappostoDoctor') reportPanel(node)
