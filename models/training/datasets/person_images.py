@@ -92,7 +92,7 @@ def load_crop(item: PersonImage, size, generator, segmenter=None) -> Crop:
     Raises:
         InputError: a file cannot be read, sizes differ, or there is no person.
     """
-    image = _read(item.image, "RGB")
+    image = read_pixels(item.image, "RGB")
     alpha = _person_mask(item, image, segmenter)
     gray = _gray_body(item, image.shape[:2])
     left, top, side = choose_square(alpha, generator)
@@ -146,7 +146,12 @@ def _there(path):
     return path if path.is_file() else None
 
 
-def _read(path, mode):
+def read_pixels(path, mode):
+    """A picture file in one of PIL's modes as floats 0..1.
+
+    Raises:
+        InputError: it cannot be read.
+    """
     import numpy as np
     from PIL import Image, UnidentifiedImageError
 
@@ -159,7 +164,7 @@ def _read(path, mode):
 
 def _person_mask(item, image, segmenter):
     if item.mask is not None:
-        mask = _read(item.mask, "L")
+        mask = read_pixels(item.mask, "L")
         if mask.shape != image.shape[:2]:
             raise InputError("mask", item.mask, "has not its picture's size", "Make the mask from this very picture.")
         return mask
@@ -175,7 +180,7 @@ def _gray_body(item, size):
     """Premultiplied RGBA (H, W, 4) of the gray body, zero where there is none."""
     height, width = size
     if item.gray is not None:
-        rgba = _read(item.gray, "RGBA")
+        rgba = read_pixels(item.gray, "RGBA")
         if rgba.shape[:2] != size:
             raise InputError("gray body", item.gray, "has not its picture's size", "Render it through this very picture's camera.")
     elif item.body is not None:
