@@ -15,6 +15,7 @@ from ..models.pose_correction.depth_to_image import (
     ksampler_settings,
 )
 from . import convert, host
+from .sampling import Control, apply_control, check_control_net, check_picture_model
 from .sockets import declare
 from .unet_patches import channels_beside, with_values
 
@@ -79,7 +80,7 @@ class DepthToImageConditioning(io.ComfyNode):
         if PRESETS[preset].fresh_person:
             latents = freshen_person(latents, person, model.model.process_latent_out, seed)
         if control_net is not None:
-            positive, negative = host.apply_control_net(positive, negative, control_net, depth, control_strength, vae)
+            positive, negative = apply_control(positive, negative, Control(control_net, control_strength), depth, vae)
         if reads_depth:
             channel = {DEPTH_KEY: depth_channel(nearness, latents.shape[-2:])}
             model, positive, negative = read_depth_in(model), with_values(positive, channel), with_values(negative, channel)
@@ -107,6 +108,9 @@ def _check_model(model, control_net):
     Raises:
         InputError: it does not, and there is no ControlNet either.
     """
+    check_picture_model(model)
+    if control_net is not None:
+        check_control_net("control_net", control_net, model)
     is_unet = hasattr(model.model.diffusion_model, "input_blocks")
     channels = model.model.model_config.unet_config.get("in_channels") if is_unet else None
     if channels == DEPTH_CHANNELS:

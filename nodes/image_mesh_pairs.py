@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import torch
 from comfy_api.v0_0_2 import io
 
 from ..models.bodies.body import load_body_model
-from ..models.checks import InputError
 from ..models.pose_correction.meshes import FORMATS, write_mesh
 from ..models.pose_correction.pairs import make_pairs
+from ..models.pose_correction.pictures import picture_of
 from ..models.pose_correction.shards import ShardWriter, read_shard
 from ..models.pose_correction.spin_export import export_spin
 from . import convert, host, sockets
@@ -55,7 +54,7 @@ class SaveImageMeshPairs(io.ComfyNode):
     @classmethod
     def execute(cls, image, body_pose, camera, filename_prefix, prompt, image_seed, vertices, meshes, spin_layout, mask=None,
                 body_model=None):
-        picture = picture_of_each(body_pose, len(image))
+        picture = picture_of(body_pose, len(image))
         body = (body_model or load_body_model()).to(image.device)
         pairs = make_pairs(convert.image_to_rgb(image)[picture], body_pose.to(image.device), camera, body,
                            _masks(mask, picture, len(image)), {"prompt": prompt, "seed": image_seed}, vertices or meshes != NO_MESHES)
@@ -70,21 +69,6 @@ class SaveImageMeshPairs(io.ComfyNode):
         if spin_layout:
             export_spin(read_shard(path), path.with_name(f"{path.stem}spin"), crops=True)
         return io.NodeOutput(str(path), ui={"text": (str(path),)})
-
-
-def picture_of_each(body_pose, pictures):
-    """(B,) the picture that each row is in: row by row, or by ``frame_index`` where several people share a picture.
-
-    Raises:
-        InputError: the rows fit neither.
-    """
-    rows = len(body_pose)
-    if rows == pictures and not bool((body_pose.person_index > 0).any()):
-        return torch.arange(rows)
-    if rows == 0 or int(body_pose.frame_index.min()) < 0 or int(body_pose.frame_index.max()) >= pictures:
-        raise InputError("body_pose", f"{rows} rows", f"do not fit {pictures} pictures",
-                         "Give one pose for each picture, or poses fitted to these pictures.")
-    return body_pose.frame_index.cpu()
 
 
 def _masks(mask, picture, pictures):
