@@ -189,13 +189,6 @@ def encode_text(clip, text):
     return clip.encode_from_tokens_scheduled(clip.tokenize(text))
 
 
-def apply_control_net(positive, negative, control_net, image, strength, vae=None):
-    """Returns both conditionings under a ControlNet, through ComfyUI's own node, which knows all families."""
-    from nodes import ControlNetApplyAdvanced  # ComfyUI's module of that name: ours is only reached by relative imports
-
-    return ControlNetApplyAdvanced().apply_controlnet(positive, negative, control_net, image, strength, 0.0, 1.0, vae=vae)
-
-
 class PictureProgress:
     """The node's progress bar with the latest picture in the node, and the user's wish to stop."""
 
