@@ -26,7 +26,8 @@ class ChoosePose(io.ComfyNode):
             node_id="ContrappostoChoosePose",
             display_name="Choose Pose",
             category="contrapposto/pose",
-            description="Shows all candidates as thumbnails; click the ones that shall go on. Lock those you like and draw the others anew.",
+            description="Shows all candidates as thumbnails; click the ones that shall go on. "
+            "Lock those you like and draw the others anew.",
             search_aliases=["gallery", "pick pose", "select candidate", "thumbnails"],
             is_output_node=True,
             inputs=[
@@ -70,7 +71,10 @@ def parse_numbers(text):
 def _chosen_input():
     """A text whose widget is our gallery; over the API it is a text like any other."""
     text = io.String.Input(
-        "chosen", default="1", socketless=True, tooltip="Numbers of the chosen candidates, counted from 1, for example 1, 3. Empty takes the first."
+        "chosen",
+        default="1",
+        socketless=True,
+        tooltip="Numbers of the chosen candidates, counted from 1, for example 1, 3. Empty takes the first.",
     )
     text.widget_type = "CONTRAPPOSTO_GALLERY"
     return text

@@ -28,7 +28,11 @@ class Doctor(io.ComfyNode):
                     "self_test", default=True, tooltip="Also make a small picture from a sentence, which takes some seconds."
                 ),
             ],
-            outputs=[io.String.Output(display_name="report", tooltip="One line per check: ok, !! for what is needed, -- for what is optional.")],
+            outputs=[
+                io.String.Output(
+                    display_name="report", tooltip="One line per check: ok, !! for what is needed, -- for what is optional."
+                )
+            ],
         )
 
     @classmethod

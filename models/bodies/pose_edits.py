@@ -27,7 +27,8 @@ WIDEST = 4 * math.pi  # radians
 NAMES = JOINT_NAMES[:BODY_JOINTS]
 REMEDY = "Press Reset in the editor, or clear the value."
 RELAXED = {  # somebody who stands and waits: what is edited when no pose is given
-    "left_shoulder": (0.05, 0.0, -1.18), "right_shoulder": (0.05, 0.0, 1.18), "left_elbow": (0.0, -0.25, 0.0), "right_elbow": (0.0, 0.25, 0.0),
+    "left_shoulder": (0.05, 0.0, -1.18), "right_shoulder": (0.05, 0.0, 1.18),
+    "left_elbow": (0.0, -0.25, 0.0), "right_elbow": (0.0, 0.25, 0.0),
     "left_hip": (0.0, 0.0, 0.05), "right_hip": (0.0, 0.0, -0.05), "left_ankle": (0.0, 0.0, -0.05), "right_ankle": (0.0, 0.0, 0.05),
 }
 
@@ -66,7 +67,8 @@ def parse_pose_edits(text) -> PoseEdits:
     place = edits.get("place")
     if place is not None and not _numbers(place, FARTHEST):
         raise refuse("has a place that is not three numbers in metres")
-    return PoseEdits({name: tuple(map(float, rotvec)) for name, rotvec in joints.items()}, None if place is None else tuple(map(float, place)))
+    angles = {name: tuple(map(float, rotvec)) for name, rotvec in joints.items()}
+    return PoseEdits(angles, None if place is None else tuple(map(float, place)))
 
 
 def edit_pose(pose: BodyPose, edits: PoseEdits, body: BodyModel) -> BodyPose:

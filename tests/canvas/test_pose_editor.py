@@ -9,6 +9,7 @@ import comfy_host
 import comfy_page
 import pytest
 import torch
+
 from contrapposto.models.avatars import load_avatar, retarget_pose
 from contrapposto.models.bodies.body import load_body_model, place_on_floor, pose_body
 from contrapposto.models.bodies.joints import BODY_JOINTS, JOINT_NAMES
@@ -143,7 +144,9 @@ def test_sliders_where_there_is_no_webgl(browser, server):
     context = browser.new_context(viewport={"width": 1400, "height": 900})
     context.add_init_script("""
         const plain = HTMLCanvasElement.prototype.getContext;
-        HTMLCanvasElement.prototype.getContext = function (kind, ...rest) { return kind.startsWith('webgl') ? null : plain.call(this, kind, ...rest); };
+        HTMLCanvasElement.prototype.getContext = function (kind, ...rest) {
+            return kind.startsWith('webgl') ? null : plain.call(this, kind, ...rest);
+        };
     """)
     with context:
         page = context.new_page()

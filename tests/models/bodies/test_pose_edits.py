@@ -5,13 +5,14 @@ import math
 
 import pytest
 import torch
+from scipy.spatial.transform import Rotation
+
 from contrapposto.models.bodies.body import load_body_model, lowest_points, place_on_floor
 from contrapposto.models.bodies.joints import JOINT_NAMES
 from contrapposto.models.bodies.pose_edits import LONGEST, edit_pose, parse_pose_edits, pose_rows, relaxed_pose
 from contrapposto.models.checks import InputError
 from contrapposto.models.rotations import rotmat_to_rotvec, rotvec_to_rotmat
 from contrapposto.models.types import BodyPose
-from scipy.spatial.transform import Rotation
 
 
 @pytest.fixture(scope="module")

@@ -4,6 +4,7 @@ import numpy as np
 import pygltflib
 import pytest
 import torch
+
 from contrapposto.models.avatars import load_avatar, retarget_pose
 from contrapposto.models.bodies.body import global_rotations, load_body_model, pose_body
 from contrapposto.models.motion.editor_figure import write_editor_figure
