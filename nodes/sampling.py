@@ -41,7 +41,7 @@ class HostedDiffusion:
         self.model, self.vae, self.sampler_name, self.scheduler = model, vae, sampler_name, scheduler
         self.controls = {name: control for name, control in (controls or {}).items() if control.net is not None and control.strength}
         for name, control in self.controls.items():
-            check_control_net(f"{name}_control_net", control.net, model)
+            check_control_net(f"{name} ControlNet", control.net, model)
 
     @property
     def input_channels(self):
@@ -154,7 +154,7 @@ def check_control_net(name, net, model):
         return
     else:
         found = type(network).__name__
-    raise InputError(name, found, f"is of another family than the model, {type(model.model).__name__}",
+    raise InputError(name, found, f"is of another family than the model, {type(model.model.model_config).__name__}",
                      "Load a ControlNet that was made for this model's family.")
 
 

@@ -74,7 +74,8 @@ class FrameSources:
         given = getattr(self, name)
         if given is None:
             return None
-        return given if len(given) == 1 else given[index : index + 1]
+        # Contiguous, because convolutions round differently for other memory layouts, and a rerun shall give the same bits.
+        return (given if len(given) == 1 else given[index : index + 1]).contiguous()
 
 
 @dataclass(frozen=True)
@@ -116,7 +117,7 @@ def paint_frames(model: ImageDiffusion, positive, negative, sources: FrameSource
     """Paints the frames in order, each handed out as soon as it is finished.
 
     Args:
-        model: its ControlNets named "pose" and "previous" lead the frames; without them the loop does without.
+        model: its ControlNets named "pose" and "previous frame" lead the frames; without them the loop does without.
         positive, negative: text for ``model.sample``, encoded once for all frames.
         sources, settings: see their classes.
         cache: where finished frames are kept and looked for; None paints all.
@@ -157,7 +158,7 @@ def check_loop(model: ImageDiffusion, sources: FrameSources):
     """
     sources.check(model.cell)
     if model.hint_channels.get(POSE, PLAIN) != PLAIN:
-        raise InputError("pose ControlNet", f"reads {model.hint_channels[POSE]} channels", "does not read pose maps",
+        raise InputError(f"{POSE} ControlNet", f"reads {model.hint_channels[POSE]} channels", "does not read pose maps",
                          "Connect it as the previous frame's, or load one for OpenPose.")
     channels = model.hint_channels.get(GUIDE)
     if channels is not None and channels != PLAIN and (channels != WITH_FLOW or sources.motion is None):
@@ -222,18 +223,18 @@ class _Painter:
         if plate is None:
             return picture
         touched = (self.region(index).alpha > 0).float()
-        return blend(plate.float().cpu(), picture[None], touched.cpu())[0]
+        return blend(plate.float().cpu(), picture[None], touched.cpu())[0].contiguous()
 
 
 def to_bytes(picture: Tensor) -> Tensor:
-    """0..1 -> uint8 on the CPU, rounded."""
-    return picture.float().clamp(0, 1).mul(255).round().to(torch.uint8).cpu()
+    """0..1 -> uint8 on the CPU, rounded and contiguous: a frame from the cache must not differ even in its memory layout."""
+    return picture.float().clamp(0, 1).mul(255).round().to(torch.uint8).cpu().contiguous()
 
 
 def _given_anchor(sources):
     if sources.anchor is None:
         return None
-    return _Guide(sources.anchor, None, 0, digest(sources.anchor))
+    return _Guide(sources.anchor.contiguous(), None, 0, digest(sources.anchor))
 
 
 def _frame_key(common, sources, index, guide, first, guidance, channels):

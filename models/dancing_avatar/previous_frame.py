@@ -15,7 +15,7 @@ from torch import Tensor
 
 from ..checks import InputError, check_range
 
-GUIDE = "previous"  # name of the ControlNet among the model's hints
+GUIDE = "previous frame"  # name of the ControlNet among the model's hints
 PLAIN, WITH_FLOW = 3, 6  # channels
 WIDEST_SPREAD = 2.0  # a channel's contrast is changed by this factor at most: more would amplify noise
 # Lengths of the arcs of Middlebury's colour wheel (Baker et al. 2011): red-yellow-green-cyan-blue-magenta-red.
@@ -61,10 +61,10 @@ def guide_picture(frame: Tensor, channels: int = PLAIN, before: Tensor | None = 
     if channels == PLAIN:
         return frame
     if channels != WITH_FLOW:
-        raise InputError("previous-frame ControlNet", f"reads {channels} channels", "is of an unexpected kind",
+        raise InputError(f"{GUIDE} ControlNet", f"reads {channels} channels", "is of an unexpected kind",
                          "Use one that reads the previous frame (3 channels), or the frame and its flow (6).")
     if before is None or now is None:
-        raise InputError("motion frames", None, "are needed by a ControlNet that reads optical flow",
+        raise InputError("motion", None, "are needed by a ControlNet that reads optical flow",
                          "Connect pictures of the motion, for example gray bodies, one per frame.")
     flow = flow_to_rgb(optical_flow(before[0], now[0]))
     return torch.cat([frame, flow[None].to(frame)], -1)

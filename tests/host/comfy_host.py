@@ -31,6 +31,7 @@ from pathlib import Path
 
 PACK = Path(__file__).absolute().parents[2]
 PACK_FOLDER = "ComfyUI-Contrapposto"
+TEST_NODES = PACK / "tests" / "host" / "tiny_nodes"
 MARKERS = ("main.py", "nodes.py", "execution.py", "comfy", "comfy_extras", "comfy_api")
 # A browser shall show the workflow and nothing before it: no tour, no map.
 SETTINGS = {"Comfy.TutorialCompleted": True, "Comfy.Minimap.Visible": False}
@@ -153,13 +154,14 @@ class Run:
 
 
 class ComfyServer:
-    """A running ComfyUI process with this pack as its only custom node, in a temporary base folder."""
+    """A running ComfyUI process with this pack and our test models as its only custom nodes, in a temporary base folder."""
 
     def __init__(self, host: ComfyHost):
         self.host = host
         self.base = Path(tempfile.mkdtemp(prefix="contrapposto-host-"))
         (self.base / "custom_nodes").mkdir()
         (self.base / "custom_nodes" / PACK_FOLDER).symlink_to(PACK, target_is_directory=True)
+        (self.base / "custom_nodes" / TEST_NODES.name).symlink_to(TEST_NODES, target_is_directory=True)
         (self.base / "input").mkdir()
         shutil.copy(host.root / "input" / "example.png", self.base / "input")  # a fresh ComfyUI has it
         settings = self.base / "user" / "default" / "comfy.settings.json"

@@ -36,9 +36,9 @@ class HintPainter:
         self.calls += 1
         hints = hints or {}
         assert set(hints) <= set(self.hint_channels)
-        self.guides.append(hints.get("previous"))
+        self.guides.append(hints.get("previous frame"))
         painted = 0.2 * torch.rand(latents.shape, generator=torch.Generator().manual_seed(seed)).to(latents) + 0.3
-        for name, share in (("pose", 0.5), ("previous", 0.3)):
+        for name, share in (("pose", 0.5), ("previous frame", 0.3)):
             if name in hints:
                 means = avg_pool2d(hints[name].permute(0, 3, 1, 2).float(), CELL)
                 painted = torch.lerp(painted, torch.cat([means, means[:, :1]], 1)[:, :4], share)

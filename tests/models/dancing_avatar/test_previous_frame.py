@@ -34,7 +34,7 @@ def test_guide_pictures():
     assert guide_picture(frame) is frame
     both = guide_picture(frame, 6, motion, motion.roll(2, 2))
     assert both.shape == (1, 64, 64, 6) and torch.equal(both[..., :3], frame)
-    with pytest.raises(InputError, match="motion frames"):
+    with pytest.raises(InputError, match="motion None"):
         guide_picture(frame, 6)
     with pytest.raises(InputError, match="reads 4 channels"):
         guide_picture(frame, 4)
