@@ -193,10 +193,11 @@ def test_progress_counts_all_steps():
 
 
 def test_only_the_frames_that_guide_stay_in_memory(cache):
-    alive, most = [], 0
-    for frame in paint_frames(painting.HintPainter(BOTH), None, None, sources(12), SETTINGS, cache):
+    alive, most, model = [], 0, painting.HintPainter(BOTH)
+    for frame in paint_frames(model, None, None, sources(12), SETTINGS, cache):
         alive.append(weakref.ref(frame.picture))
         del frame
+        model.guides.clear()
         most = max(most, sum(each() is not None for each in alive))
     assert most <= 3, "the first, the one before, and this one"
 
