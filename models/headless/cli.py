@@ -10,6 +10,7 @@ from pathlib import Path
 from ..checks import InputError, check_range
 from .paint import add_paint
 from .pairs_command import add_pairs
+from .parts_command import add_parts
 from .progress import Progress
 from .video_command import add_video
 
@@ -97,6 +98,7 @@ def parser(add_commands=None):
 
     add_paint(commands, shared, pick_device)
     add_pairs(commands, shared, pick_device)
+    add_parts(commands, shared, pick_device)
     add_video(commands, shared, pick_device, _size)
 
     doctor = commands.add_parser("doctor", parents=[shared], help="what works on this machine, and what is missing")

@@ -27,7 +27,8 @@ from .datasets.parts import load_sample
 from .loop import LoopConfig, RunFolder, train
 
 FILE = "parts_to_whole.safetensors"
-SOURCES = ("models/parts_to_whole", "models/training/datasets/parts.py", "models/training/loop.py", "models/training/train_parts_to_whole.py")
+SOURCES = ("models/parts_to_whole", "models/training/datasets/parts.py", "models/training/loop.py",
+           "models/training/train_parts_to_whole.py")
 
 
 @dataclass(frozen=True)

@@ -14,6 +14,7 @@ root, pack, files = sys.argv[1], sys.argv[2], Path(sys.argv[3])
 sys.path.insert(0, root)
 os.chdir(root)
 sys.argv = ["main.py", "--cpu"]
+import utils.install_util  # noqa: F401 (as main.py does: comfy has a module of this name, which would be found first later)
 import comfy.options
 
 comfy.options.enable_args_parsing()

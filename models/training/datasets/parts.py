@@ -133,9 +133,10 @@ def load_sample(pair: PartsPair, size, generator, parser=None) -> PartsSample:
 
 
 def part_masks(classes: Tensor) -> dict[str, Tensor]:
-    """Masks (H, W) of the parts that a picture's classes (H, W) show, largest-first rule for clothes: a dress, or two garments."""
+    """Masks (H, W) of the parts that a picture's classes (H, W) show; clothes are a dress as a whole, or two garments."""
     found = {label: torch.isin(classes, torch.tensor(numbers, device=classes.device)).float() for label, numbers in CLASSES.items()}
-    for label in ("upper body clothes", "lower body clothes") if (classes == DRESS).float().mean() > SMALLEST_PART else ("whole body clothes",):
+    dressed = float((classes == DRESS).float().mean()) > SMALLEST_PART
+    for label in LABELS[:2] if dressed else LABELS[2:3]:
         del found[label]
     return {label: mask for label, mask in found.items() if float(mask.mean()) > SMALLEST_PART}
 
