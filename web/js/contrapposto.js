@@ -6,6 +6,8 @@ import { app } from '../../../scripts/app.js'
 const LIBRARY = 'contrapposto/poses' // inside the user's own folder
 const SIZE = [420, 560]
 
+const BUTTON = 'background:#31353c;color:#e3e6ea;border:0;border-radius:4px;padding:5px 8px;font:11px system-ui,sans-serif;cursor:pointer'
+
 let views3d
 const loadViews = () => (views3d ??= import('./views3d.mjs'))
 const viewUrl = (file) => api.apiURL('/view?' + new URLSearchParams(file))
@@ -167,6 +169,7 @@ function gallery(node, inputName) {
   grid.style.cssText = 'flex:1;min-height:0;overflow:auto;display:grid;gap:4px;align-content:start;grid-template-columns:repeat(auto-fill,minmax(96px,1fr))'
   grid.addEventListener('wheel', (event) => event.stopPropagation())
   const again = document.createElement('button')
+  again.style.cssText = BUTTON
   again.title = 'Gives every candidate without a lock a new seed in Text to Pose; run to see them'
   again.addEventListener('click', redraw)
   element.append(grid, again)
@@ -209,7 +212,7 @@ function gallery(node, inputName) {
   function draw() {
     const { pictures, locked } = state()
     again.textContent = locked.length ? 'Draw the unlocked anew' : 'Draw all anew'
-    again.style.display = pictures.length ? '' : 'none'
+    again.style.visibility = pictures.length ? '' : 'hidden'
     grid.replaceChildren(...pictures.map((file, i) => {
       const tile = document.createElement('div')
       const picked = chosen().has(i + 1)
@@ -254,6 +257,7 @@ function reportPanel(node) {
   text.textContent = 'Run to see the report.'
   for (const name of ['wheel', 'pointerdown']) text.addEventListener(name, (event) => event.stopPropagation())
   const copy = document.createElement('button')
+  copy.style.cssText = BUTTON
   copy.textContent = 'Copy report'
   copy.addEventListener('click', async () => {
     try {
