@@ -20,6 +20,7 @@ KIND = "contrapposto personalization patch"
 CONV_IN = "input_blocks.0.0.weight"
 UNET = "diffusion_model."
 TOKEN = "rate_token."
+WHOLE = "whole_unet"  # in ``about``: all weights were trained, so the file serves its own checkpoint alone
 RELATED = 0.7  # cosine between a base's first convolution and a relative's
 EQUAL = 2e-3  # largest difference between the same weights in half and in full precision
 
@@ -55,6 +56,9 @@ class PersonalizationPatch:
             raise InputError("model", "with 13 input channels", "is another personalized model than the one this file belongs to",
                              "Load the checkpoint that was exported together with the file, or a base model.")
         widen_conv_in(conv_in)  # refuses other numbers of channels
+        if self.about.get(WHOLE):
+            raise InputError("model", f"with {channels} input channels", "is not the checkpoint that this file was exported with",
+                             "Load that checkpoint: its whole UNet was trained, so no other base will do.")
         mine = conv_in[:, :LATENT_CHANNELS].float().cpu()
         if mine.shape != self.base_conv.shape or cosine_similarity(mine.flatten(), self.base_conv.flatten(), 0) < RELATED:
             raise InputError("personalization patch", self.about.get("base", "of unknown origin"), "was made for another base model",

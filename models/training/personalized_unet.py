@@ -1,7 +1,8 @@
-"""A frozen Stable Diffusion UNet with PAS's additions as a module of its own, which alone is trained, averaged and saved.
+"""A Stable Diffusion UNet as it is trained: frozen beside a module of additions, or whole.
 
 The additions are the first convolution with 13 input channels, low-rank changes of the attention's projections (Hu et al. 2021), and the
-rate token. At the start they change nothing but the length of the text by one token.
+rate token; they alone are trained, averaged and saved. At the start they change nothing but the length of the text by one token. Trained
+whole, as in the paper, every weight moves, and there is no patch for other bases.
 """
 
 from __future__ import annotations
@@ -12,14 +13,24 @@ import torch
 from torch import Tensor, nn
 
 from ..personalization.ldm_keys import to_ldm
-from ..personalization.patch import CONV_IN, UNET, PersonalizationPatch
+from ..personalization.patch import CONV_IN, UNET, WHOLE, PersonalizationPatch
 from ..personalization.unet import LATENT_CHANNELS, RateToken, append_token, widen_conv_in
 
 PROJECTIONS = re.compile(r".*\.attn[12]\.(to_q|to_k|to_v|to_out\.0)$")
 
 
+def widened(first: nn.Conv2d) -> nn.Conv2d:
+    """A copy of a first convolution with 13 input channels, the new ones zero."""
+    wide = widen_conv_in(first.weight.detach().float())
+    conv = nn.Conv2d(wide.shape[1], wide.shape[0], first.kernel_size, padding=first.padding)
+    with torch.no_grad():
+        conv.weight.copy_(wide)
+        conv.bias.copy_(first.bias)
+    return conv
+
+
 class Additions(nn.Module):
-    """What is trained.
+    """What is trained beside a frozen UNet.
 
     Args:
         unet: UNet2DConditionModel with 4 or 9 input channels.
@@ -31,15 +42,10 @@ class Additions(nn.Module):
         super().__init__()
         with torch.random.fork_rng():
             torch.manual_seed(seed)
-            first = unet.conv_in
-            wide = widen_conv_in(first.weight.detach().float())
-            self.conv_in = nn.Conv2d(wide.shape[1], wide.shape[0], first.kernel_size, padding=first.padding)
+            self.conv_in = widened(unet.conv_in)
             self.rate_token = RateToken(unet.config.cross_attention_dim)
             self.low_rank = nn.ModuleDict({name.replace(".", "/"): _LowRank(module, rank) for name, module in unet.named_modules()
                                            if rank and PROJECTIONS.match(name)})
-        with torch.no_grad():
-            self.conv_in.weight.copy_(wide)
-            self.conv_in.bias.copy_(first.bias)
         self.conv_in.bias.requires_grad_(False)  # a patch holds weights only
 
     def change(self, name, x):
@@ -103,3 +109,40 @@ class PersonalizedUNet:
             name = key.replace("/", ".") + ".weight"
             weights[ldm[name]] = state[name] + (change.up.weight.detach() @ change.down.weight.detach()).to(state[name])
         return weights
+
+
+class WholeUNet(nn.Module):
+    """What is trained when everything is: the UNet with 13 input channels, and the rate token.
+
+    Args:
+        unet: UNet2DConditionModel with 4 or 9 input channels; it becomes part of this module.
+        seed: of the rate token.
+    """
+
+    def __init__(self, unet, seed=0):
+        super().__init__()
+        with torch.random.fork_rng():
+            torch.manual_seed(seed)
+            unet.conv_in = widened(unet.conv_in)
+            self.rate_token = RateToken(unet.config.cross_attention_dim)
+        self.unet = unet.float().requires_grad_(True)
+
+
+class TunedUNet:
+    """Runs whichever ``WholeUNet`` it is handed; the counterpart of ``PersonalizedUNet``."""
+
+    def __call__(self, whole: WholeUNet, noisy: Tensor, timesteps: Tensor, states: Tensor, beside: Tensor, rates: Tensor) -> Tensor:
+        """As ``PersonalizedUNet``."""
+        states = append_token(states, whole.rate_token(rates))
+        return whole.unet(torch.cat([noisy, beside], 1), timesteps, encoder_hidden_states=states).sample
+
+    def patch(self, whole: WholeUNet, about) -> PersonalizationPatch:
+        """The rate token and the first convolution, as the file that belongs to the checkpoint alone."""
+        conv = whole.unet.conv_in.weight.detach().float()
+        return PersonalizationPatch(conv, conv[:, :LATENT_CHANNELS].clone(), whole.rate_token, {}, {**about, WHOLE: True})
+
+    def merged(self, whole: WholeUNet) -> dict[str, Tensor]:
+        """All weights, names as in single-file checkpoints, without a prefix."""
+        state = whole.unet.state_dict()
+        ldm = to_ldm(list(state), whole.unet.config.layers_per_block)
+        return {ldm[name]: weight.detach() for name, weight in state.items()}

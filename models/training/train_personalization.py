@@ -1,6 +1,7 @@
 """Trains personalization (PAS, section 3.5): a Stable Diffusion model learns to paint the scene around a given person.
 
-    python scripts/train_personalization.py --data DIR --base FOLDER [--steps N] [--rank R] [--size S]
+    python scripts/train_personalization.py --data DIR --base FOLDER [--steps N] [--rank R | --whole-unet] [--size S] [--bf16]
+    torchrun --nproc_per_node 8 scripts/train_personalization.py --data DIR --base FOLDER --device cuda --bf16
 
 The base is a folder in diffusers' layout, text-to-image or (better, as the paper says) inpainting. Each picture's person, cut out by its
 mask, is the condition at training time; at use it is the rendered avatar. The run folder receives ``personalization_patch.safetensors``
@@ -20,7 +21,8 @@ from ..personalization.conditioning import latent_alpha, over_gray, soften_textu
 from ..personalization.patch import save_patch
 from .datasets.person_images import load_crop
 from .loop import LoopConfig, RunFolder, train
-from .personalized_unet import Additions, PersonalizedUNet
+from .personalized_unet import Additions, PersonalizedUNet, TunedUNet, WholeUNet
+from .processes import open_processes
 
 PATCH, CHECKPOINT = "personalization_patch.safetensors", "personalization_checkpoint.safetensors"
 SOURCES = ("models/personalization", "models/training/datasets/person_images.py", "models/training/loop.py",
@@ -39,12 +41,16 @@ class PersonalizationTraining:
         rank: of the low-rank changes.
         size: pixels of a crop's side.
         drop_text: share of samples without their text, for guidance.
+        whole_unet: train every weight of the UNet, as the paper does, instead of low-rank changes.
+        bf16: run the networks in bfloat16; trained weights stay float32.
     """
 
     loop: LoopConfig = field(default_factory=lambda: LoopConfig(steps=50_000, batch=16, lr=1e-4, warmup=1000, ema=0.9999))
     rank: int = 64
     size: int = 512
     drop_text: float = 0.1
+    whole_unet: bool = False
+    bf16: bool = False
 
 
 class PersonalizationTask:
@@ -63,8 +69,11 @@ class PersonalizationTask:
         check_range("size", config.size, 64, 4096, "pixels")
         self.items, self.base, self.config, self.segmenter = items, base, config, segmenter
         self.alphas_bar = DDPMScheduler.from_config(base.scheduler.config).alphas_cumprod.to(base.device)
-        self.additions = Additions(base.unet, config.rank, config.loop.seed).to(base.device)
-        self.network = PersonalizedUNet(base.unet, self.additions)
+        if config.whole_unet:
+            self.additions, self.network = WholeUNet(base.unet, config.loop.seed).to(base.device), TunedUNet()
+        else:
+            self.additions = Additions(base.unet, config.rank, config.loop.seed).to(base.device)
+            self.network = PersonalizedUNet(base.unet, self.additions)
 
     def draw(self, generator):
         """Rows (B,) of a batch."""
@@ -76,13 +85,15 @@ class PersonalizationTask:
         crops = [load_crop(self.items[row], self.config.size, cpu, self.segmenter) for row in rows.tolist()]
         rates = torch.rand(len(crops), generator=cpu).to(self.base.device)
         texts = ["" if float(torch.rand((), generator=cpu)) < self.config.drop_text else crop.caption for crop in crops]
-        latents, beside = self.encode(crops, rates)
+        with torch.autocast(self.base.device.type, torch.bfloat16, enabled=self.config.bf16):
+            latents, beside = self.encode(crops, rates)
         times = torch.randint(len(self.alphas_bar), (len(crops),), generator=cpu).to(self.base.device)
         noise = torch.randn(latents.shape, generator=cpu).to(latents)
         signal = self.alphas_bar[times].view(-1, 1, 1, 1)
         noisy = signal.sqrt() * latents + (1 - signal).sqrt() * noise
-        eps = self.network(additions, noisy, times, self.base.encode_text(texts).to(noisy), beside, rates)
-        return {"loss": (eps - noise).square().mean()}
+        with torch.autocast(self.base.device.type, torch.bfloat16, enabled=self.config.bf16):
+            eps = self.network(additions, noisy, times, self.base.encode_text(texts).to(noisy), beside, rates)
+        return {"loss": (eps.float() - noise).square().mean()}
 
     @torch.no_grad()
     def encode(self, crops, rates):
@@ -111,7 +122,7 @@ def train_personalization(items, base, run_dir, config, base_folder=None, segmen
         about: what the patch shall tell about its base and data.
 
     Returns:
-        (path of the patch, path of the checkpoint).
+        (path of the patch, path of the checkpoint); the first process alone writes them.
 
     Raises:
         InputError: the data, the base or the run folder cannot be used.
@@ -120,8 +131,10 @@ def train_personalization(items, base, run_dir, config, base_folder=None, segmen
     task = PersonalizationTask(items, base, config, segmenter)
     run = RunFolder(Path(run_dir), asdict(config) | {"base": (about or {}).get("base", "")}, SOURCES)
     averaged = train(task.additions, task.draw, task.loss, config.loop, run, on_step=on_step)
-    told = {**(about or {}), "training": asdict(config), "commit": run.commit, "pictures": len(items)}
     paths = run.path / PATCH, run.path / CHECKPOINT
+    if not open_processes(base.device).main:
+        return paths
+    told = {**(about or {}), "training": asdict(config), "commit": run.commit, "pictures": len(items)}
     save_patch(paths[0], task.network.patch(averaged, told))
     write_safetensors(paths[1], checkpoint_weights(task.network.merged(averaged), base_folder), {**told, "kind": "checkpoint"})
     return paths

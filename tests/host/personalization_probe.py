@@ -29,6 +29,7 @@ import comfy.sample
 import comfy.sd
 import comfy.supported_models
 import comfy.utils
+import utils  # noqa: F401  (before nodes, which puts a folder in front of the path that holds another one)
 import nodes
 import torch
 

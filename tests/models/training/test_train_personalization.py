@@ -37,14 +37,15 @@ def fixed_loss(task, additions, seeds=range(8)):
                    for s in seeds) / len(seeds)
 
 
+@pytest.mark.parametrize("whole", [False, True])
 @pytest.mark.parametrize("channels", [4, 9])
-def test_additions_start_as_the_base(items, channels):
+def test_additions_start_as_the_base(items, channels, whole):
     """Before training, the 13 channels and the low-rank changes do nothing; only the text is a token longer."""
     base = tiny_model(channels)
     noisy, times, states = torch.randn(2, 4, 8, 8), torch.tensor([10, 500]), encode_letters(["a", "b"])
     beside = torch.randn(2, 9, 8, 8)
     own = torch.cat([noisy, beside[:, : channels - 4]], 1)
-    task = PersonalizationTask(items, base, CONFIG)
+    task = PersonalizationTask(items, base, replace(CONFIG, whole_unet=whole))
     rates = torch.tensor([0.0, 0.7])
     token = task.additions.rate_token(rates)
     untouched = tiny_model(channels).unet(own, times, encoder_hidden_states=torch.cat([states, token], 1)).sample
@@ -61,6 +62,25 @@ def test_loss_falls(items, tmp_path):
         task.additions.conv_in.weight.copy_(trained.conv_in)
         task.additions.rate_token.load_state_dict(trained.rate_token.state_dict())
     assert fixed_loss(task, task.additions) < 0.9 * before
+
+
+def test_the_whole_unet_is_trained_and_exported(items, tmp_path):
+    """Other weights than those of the patch move, and the checkpoint answers as what was trained; bfloat16 is only for computing."""
+    from contrapposto.models.personalization.ldm_keys import to_ldm
+
+    config = replace(CONFIG, whole_unet=True, bf16=True)
+    train_personalization(items, tiny_model(4), tmp_path, config)
+    weights, patch = load_file(tmp_path / CHECKPOINT), load_patch(tmp_path / "personalization_patch.safetensors")
+    assert not patch.low_rank and patch.about["whole_unet"]
+    before = tiny_model(4).unet.state_dict()
+    names = to_ldm(list(before), 1)
+    moved = [name for name in before if name != "conv_in.weight"
+             and not torch.equal(weights[f"model.diffusion_model.{names[name]}"], before[name])]
+    assert len(moved) > 0.9 * len(before) and all(weight.dtype == torch.float32 for weight in weights.values())
+    patch.check_base(weights["model.diffusion_model.input_blocks.0.0.weight"])
+    for foreign in (before["conv_in.weight"], torch.randn(32, 13, 3, 3)):
+        with pytest.raises(InputError, match="exported"):
+            patch.check_base(foreign)
 
 
 def test_resumed_run_is_the_undisturbed_one(items, tmp_path, monkeypatch):

@@ -52,3 +52,33 @@ def write_pictures(folder, count=6, size=96):
             save(gray, folder / "gray" / f"{i}.png")
         (folder / "captions" / f"{i}.txt").write_text(f"disc number {i}")
     return folder
+
+
+def write_diffusers_folder(folder):
+    """A complete tiny Stable Diffusion in diffusers' layout, its CLIP and tokenizer of transformers included."""
+    from diffusers import AutoencoderKL, DDIMScheduler
+    from transformers import CLIPTextConfig, CLIPTextModel
+
+    model = tiny_model()
+    model.unet.save_pretrained(folder / "unet")
+    with torch.random.fork_rng():
+        torch.manual_seed(1)
+        AutoencoderKL(block_out_channels=(8,) * 4, latent_channels=4, norm_num_groups=4, down_block_types=("DownEncoderBlock2D",) * 4,
+                      up_block_types=("UpDecoderBlock2D",) * 4).save_pretrained(folder / "vae")
+        DDIMScheduler.from_config(model.scheduler.config).save_pretrained(folder / "scheduler")
+        vocabulary = write_clip_tokenizer(folder / "tokenizer")
+        config = CLIPTextConfig(vocab_size=vocabulary, hidden_size=32, intermediate_size=64, num_hidden_layers=1, num_attention_heads=2,
+                                bos_token_id=vocabulary - 2, eos_token_id=vocabulary - 1)
+        CLIPTextModel(config).save_pretrained(folder / "text_encoder")
+    return folder
+
+
+def write_clip_tokenizer(folder):
+    """A tokenizer of single letters; returns the size of its vocabulary."""
+    from transformers import CLIPTokenizer
+
+    letters = [chr(code) for code in range(33, 127)]
+    words = [*letters, *(letter + "</w>" for letter in letters), "<|startoftext|>", "<|endoftext|>"]
+    tokenizer = CLIPTokenizer(vocab={word: number for number, word in enumerate(words)}, merges=[])
+    tokenizer.save_pretrained(folder)
+    return len(words)
