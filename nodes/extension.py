@@ -20,6 +20,8 @@ from . import (
     host,
     image_mesh_pairs,
     motion,
+    part_map,
+    parts_evaluation,
     parts_to_whole,
     personalize,
     pose,
@@ -54,6 +56,7 @@ NODES = [
     render.RenderAvatar,
     render.RenderDepth,
     render.RenderPoseMap,
+    part_map.RenderPartMap,
     render.RenderStudio,
     canvas.GroundCamera,
     # personalization: the avatar inside a scene
@@ -87,6 +90,7 @@ NODES = [
     parts_to_whole.LoadPartsToWhole,
     parts_to_whole.ReferencePart,
     parts_to_whole.ApplyPartsToWhole,
+    parts_evaluation.ReferenceSimilarity,
     # motion: files in and out, editing
     motion.LoadMotion,
     motion.EditMotion,
