@@ -164,8 +164,9 @@ def decode_with_slope(prior, pose_latents: Tensor):
     def steep(x):
         return torch.where(x > 0, 1.0, slope)[:, None]
 
-    moves = linear(steep(hidden) * prior.decoder_in.weight.T, prior.decoder_hidden.weight)  # (B, D, 512): one large product
-    moves = linear(steep(outer) * moves, prior.decoder_out.weight).unflatten(2, (-1, 6))  # (B, D, 21, 6)
+    moves = (steep(hidden) * prior.decoder_in.weight.T.contiguous()).flatten(0, 1)  # (B D, 512): all rows in one large product
+    moves = steep(outer) * linear(moves, prior.decoder_hidden.weight).unflatten(0, (len(rot6d), -1))
+    moves = linear(moves.flatten(0, 1), prior.decoder_out.weight).unflatten(0, (len(rot6d), -1)).unflatten(2, (-1, 6))  # (B, D, 21, 6)
     rotmats = rot6d_to_rotmat(rot6d)
     return rotmats, turn_of_rot6d(rot6d, rotmats) @ moves.permute(0, 2, 3, 1)
 

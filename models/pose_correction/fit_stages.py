@@ -20,7 +20,7 @@ TRUNK = (1, 2, 5, 8, 11)  # neck, shoulders, hips of OpenPose-18
 SPACE = 0.05  # metres by which a point may leave the middle of its neighbours in time, at smooth = 1
 PLACE, CODE, SHAPE, JOINTS, SMOOTH = 5, 6, 8, 8, 4  # iterations
 SMOOTH_ROUNDS = 4
-DRAWN = 2  # starts drawn around the lifter's guess
+DRAWN = 1  # starts drawn around the lifter's guess
 SEED = 0
 
 

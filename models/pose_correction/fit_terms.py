@@ -205,7 +205,7 @@ class Problem:
         columns = []
         needs_joints = {"latents", "turns"} & set(free)
         if "root" in free or needs_joints:
-            lever = self.points.moments(placed)  # (B, 18, 22, 3)
+            lever = self.points.moments(placed) if needs_joints else (placed.points - placed.joints[:, :1])[:, :, None]  # (B, 18, J, 3)
             turned = torch.linalg.cross(lever[:, :, None], slope[:, :, :, None].expand(-1, -1, -1, lever.shape[2], -1), dim=-1)
         if needs_joints:
             parents = placed.turns[:, self.points.parents[1:]]  # (B, 21, 3, 3)
@@ -217,7 +217,7 @@ class Problem:
                 columns.append(slope)
             elif name == "latents":
                 through = code_slope if _is_still(state.turns) else state.turns @ code_slope
-                columns.append(local.flatten(3) @ through.flatten(1, 2)[:, None])
+                columns.append((local.flatten(3).flatten(1, 2) @ through.flatten(1, 2)).unflatten(1, local.shape[1:3]))
             elif name == "turns":
                 columns.append(local.flatten(3))
             elif name == "betas":
