@@ -53,7 +53,8 @@ def find_rivals(model, actions, candidates=8, guidance=1.5, steps=6, seed=0) -> 
             for phrase in action.parts[0]:
                 text = fill(phrase.rstrip("+") + (" with the {s} hand" if phrase.endswith("+") and rng.random() < 0.5 else ""), "left", rng)
                 text = as_gerund(text) if rng.random() < 0.4 else as_verb(text) or text.replace("~", "")
-                asked.append((CaptionedPoses(text, action.rows), action.conditions))
+                mirrored = rng.random() < 0.5
+                asked.append((CaptionedPoses(mirror_words(text) if mirrored else text, action.rows, mirrored), action.conditions))
     asked.sort(key=lambda item: len(item[0].text))
     noise, kept = candidate_noise(seed, candidates, model.mean.shape[0]).to(model.device), []
     for start in range(0, len(asked), _AT_ONCE):
@@ -63,14 +64,17 @@ def find_rivals(model, actions, candidates=8, guidance=1.5, steps=6, seed=0) -> 
             pose = model.decode(x.flatten(0, 1)).to("cpu")
         features = pose_features(pose).unflatten(0, (len(part), candidates))
         for i, (caption, conditions) in enumerate(part):
-            right = meets(caption.text, conditions, pose[i * candidates : (i + 1) * candidates])
+            right = meets(caption, conditions, pose[i * candidates : (i + 1) * candidates])
             if not right.all():
                 kept.append((caption, features[i], right))
     captions, features, right = zip(*kept) if kept else ((), (torch.empty(0),), (torch.empty(0),))
     return Rivals(list(captions), torch.stack(features), torch.stack(right))
 
 
-def meets(text, conditions, pose) -> Tensor:
-    """(C,) bool, which poses meet conditions that are said of the left; without a side in the words the mirror image counts too."""
-    right = all_hold(conditions, measure_posture(pose))
-    return right if mirror_words(text) != text else right | all_hold(conditions, measure_posture(mirror_pose(pose)))
+def meets(caption, conditions, pose) -> Tensor:
+    """(C,) bool, which poses meet conditions that are said of the left, or of the right if the caption is mirrored; without a side in the
+    words either will do."""
+    shown, turned = (all_hold(conditions, measure_posture(p)) for p in (pose, mirror_pose(pose)))
+    if mirror_words(caption.text) == caption.text:
+        return shown | turned
+    return turned if caption.mirrored else shown

@@ -87,10 +87,12 @@ def rivals():
 
 def test_rivals_are_right_where_the_conditions_hold(rivals):
     found = {caption.text.split()[-2]: right for caption, right in zip(rivals.captions, rivals.right)}
-    assert set(found) == {"left", "nobody"}  # "one hand" is right either way, and an action without conditions has no rivals
-    hands = rivals.features[rivals.captions.index(next(c for c in rivals.captions if "left" in c.text))][:, 132:].unflatten(1, (-1, 3))
-    left, right = (hands[:, POINT_NAMES.index(f"{side}_hand"), 1] for side in ("left", "right"))
-    assert torch.equal(found["left"], left > right) and not found["nobody"].any()
+    (side,) = set(found) - {"nobody"}  # "one hand" is right either way, and an action without conditions has no rivals
+    row = next(i for i, caption in enumerate(rivals.captions) if side in caption.text)
+    hands = rivals.features[row][:, 132:].unflatten(1, (-1, 3))
+    left, right = (hands[:, POINT_NAMES.index(f"{name}_hand"), 1] for name in ("left", "right"))
+    assert torch.equal(found[side], left > right if side == "left" else right > left) and not found["nobody"].any()
+    assert rivals.captions[row].mirrored == (side == "right")
 
 
 def test_rivalry_pulls_right_poses_above_wrong_ones(task, rivals, monkeypatch):
