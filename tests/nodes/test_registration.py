@@ -9,12 +9,13 @@ import pytest
 
 NODES = """LoadTextToPose TextToPose RankPoses LoadPosePrior DecodeVPoser EncodeVPoser RegularisePose SetHands ChoosePose EditPose
 LoadBodyModel LoadAvatar RetargetPose CompareRetarget AvatarTo3D
-FrameBody RenderGrayBody RenderAvatar RenderDepth RenderPoseMap RenderStudio GroundCamera
+FrameBody RenderGrayBody RenderAvatar RenderDepth RenderPoseMap RenderPartMap RenderStudio GroundCamera
 PasteAvatarBack EncodeAvatar LoadPersonalizationPatch PersonalizeConditioning
 ComposeAvatars CropCanvas StitchCanvas OccluderFromDepth
 DepthToImage SaveImageMeshPairs
 BackgroundPlate PreviousFrameGuide DancingAvatarFrameLoop
 PromptTemplate PromptParse TrainAppearanceModule AvatarVideo
+LoadParts2Whole ReferencePart ApplyParts2Whole ReferenceSimilarity
 LoadMotion EditMotion SaveMotion PreviewMotion ToCoreRig
 Doctor""".split()
 HEAVY = "diffusers transformers smplx pyrender human_body_prior scipy cv2 PIL roma tokenizers safetensors".split()

@@ -6,7 +6,7 @@ import fake_comfy
 import pytest
 
 RANGED = ("INT", "FLOAT")
-STEPS = {"pose", "avatar", "render", "personalization", "pose correction", "dancing avatar", "motion"}
+STEPS = {"pose", "avatar", "render", "personalization", "pose correction", "dancing avatar", "parts to whole", "motion"}
 
 
 @pytest.fixture
@@ -55,7 +55,7 @@ def test_masks_state_their_polarity(schemas):
 
 
 def test_file_lists_begin_with_the_bundled_default(schemas):
-    loaders = set(schemas) - {"ContrappostoLoadPersonalizationPatch"}  # nobody has trained one yet that could be bundled
+    loaders = set(schemas) - {"ContrappostoLoadPersonalizationPatch", "ContrappostoLoadParts2Whole"}  # nobody has trained one yet that could be bundled
     files = [given for name in loaders for given in schemas[name].inputs if given.id == "file"]
     assert len(files) == 4
     assert all(given.options["options"][0].endswith(" (bundled)") for given in files)

@@ -33,7 +33,8 @@ def between(seen, row, first, second):
 
 
 @pytest.mark.parametrize("first, second, front, behind", [
-    ("spine2", "spine2", 2, 1), ("left_hip", "left_knee", 10, 8), ("left_knee", "left_ankle", 14, 12), ("right_knee", "right_ankle", 13, 11),
+    ("spine2", "spine2", 2, 1), ("left_hip", "left_knee", 10, 8), ("left_knee", "left_ankle", 14, 12),
+    ("right_knee", "right_ankle", 13, 11),
 ])
 def test_parts_lie_where_densepose_numbers_them(seen, first, second, front, behind):
     assert between(seen, 0, first, second)[2] == front and between(seen, 1, first, second)[2] == behind
