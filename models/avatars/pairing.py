@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from ..bodies.joints import JOINT_NAMES, PARENTS
+from ..rotations import rotvec_to_rotmat
 from .avatar import contact_vertices
 from .retarget_rest import rest_alignment
 from .rig import HANDS
@@ -30,6 +31,7 @@ class Pairing:
         above: (D,) parent driver, the root's is itself. chain: (D, D) 1 where the column's driver is on the row's way to the root, or it.
         body_rows, avatar_rows: (4 J, C) and (4 D, C): heights of contact points from the second rows of the joints' or drivers' maps.
         body_contacts: the body's contact vertices. leg: thigh plus shin at rest, file units.
+        splay: (30, 3, 3) for each finger joint the turn about the palm's normal from straight ahead to where its finger points at rest.
         twists: the bones that share twists out. body: weak reference to the body.
         stage2: what `refine` needs, once it was needed.
     """
@@ -45,6 +47,7 @@ class Pairing:
     avatar_rows: Tensor
     body_contacts: Tensor
     leg: float
+    splay: Tensor
     twists: Twists
     body: object
     stage2: list = field(default_factory=list)
@@ -98,8 +101,21 @@ def _make(avatar, body):
     leg = sum(float((at[f"{s}_{b}"] - at[f"{s}_{a}"]).norm()) for s in SIDES for a, b in (("hip", "knee"), ("knee", "ankle"))) / 2
     moved = (torch.tensor([_source(role) for role in roles]), torch.stack([A[role] for role in roles]), rest,
              rest - rest[above], above, chain)
+    splay = _finger_splay(at, A).to(device)
     return Pairing(roles, *(tensor.to(device) for tensor in moved), _rows(body.weights[contacts], body.v_template[contacts]),
-                   _avatar_rows(avatar, len(roles)), contacts, leg, twists.to(device), ref(body))
+                   _avatar_rows(avatar, len(roles)), contacts, leg, splay, twists.to(device), ref(body))
+
+
+def _finger_splay(at, A):
+    """(30, 3, 3) in BodyPose's order. A finger curls in its own plane, not in that of a finger that points straight ahead; thumbs, whose
+    rotations are meant for a thumb at rest, keep theirs."""
+    turns = torch.zeros(len(HANDS), 3)
+    for i, role in enumerate(HANDS):
+        first, second = f"{role[:-1]}1", f"{role[:-1]}2"
+        if "thumb" not in role and first in at and second in at:
+            x, _, z = A[first] @ (at[second] - at[first])
+            turns[i, 1] = torch.atan2(-z, x) if role.startswith("left") else torch.atan2(z, -x)
+    return rotvec_to_rotmat(turns)
 
 
 def _source(role):

@@ -10,7 +10,7 @@ with ``m`` the mean of the neighbouring frames where a motion is to be smooth. T
 in the space of the goals: ``d = m + V J^T (J V J^T + S^2)^-1 (r + J (d - m))``.
 
 Goals are the body's joints scaled by leg length about its lowest point; soles, not ankles, keep their height; a goal whose hand would be
-inside the trunk or a thigh is moved out of it. Hands and feet keep the orientation of stage 1.
+inside the trunk, a thigh or the head is moved out of it. Hands and feet keep the orientation of stage 1.
 """
 
 from __future__ import annotations
@@ -80,7 +80,7 @@ def refine_pose(D: Tensor, root: Tensor, posed, avatar, both, scale: float, step
     shift = torch.zeros_like(root)
     joints = root[:, None] + scale * (both.chain @ (D[:, both.above] * both.offsets[:, None]).sum(-1))
     hands = scale * (D[:, reach.goals[:2]] @ reach.capsules.hands[..., None])[..., 0]
-    clear = reach.capsules.push_out(goals, hands, joints, scale)
+    clear = reach.capsules.push_out(goals, hands, joints, D, scale)
     mean = turns = _bend(free, both.A[reach.free], reach, root[:, None] + fixed, clear, scale)
     for _ in range(STEPS):
         vectors = scale * torch.einsum("bfij,efj->befi", rotvec_to_rotmat(turns) @ free, reach.bones)

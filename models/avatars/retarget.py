@@ -76,7 +76,7 @@ def _turns(world: Tensor, pose: BodyPose, both):
     G = world[:, :22]
     if both.fingers:
         stiff = [G[:, [wrist]].expand(-1, 15, -1, -1) for wrist in (20, 21)]
-        G = torch.cat([G, *(stiff if pose.hands is None else _finger_turns(G, pose.hands))], 1)
+        G = torch.cat([G, *(stiff if pose.hands is None else _finger_turns(G, both.splay @ pose.hands @ both.splay.mT))], 1)
     G = G.transpose(0, 1)[both.source]  # drivers first: few large products instead of many small ones
     return (G.flatten(1, 2) @ both.A).unflatten(1, (-1, 3)).transpose(0, 1)
 

@@ -235,13 +235,15 @@ def _from_names(scene, used):
 
 def _take_fingers(found, by_key, side, parents):
     """The first three bones of each finger below the hand, in the order of the chain."""
-    hand = found.get(f"{side}_wrist")
+    hand, bones = found.get(f"{side}_wrist"), {}
     for (bone_side, key), nodes in by_key.items():
         finger = finger_of(key)
-        if bone_side == side and finger and hand is not None:
-            chain = [node for node in nodes if _is_below(node, hand, parents)][:3]
-            if all(_is_below(b, a, parents) for a, b in zip(chain, chain[1:])):
-                found.update({f"{side}_{finger}{i + 1}": node for i, node in enumerate(chain)})
+        if bone_side == side and finger:
+            bones.setdefault(finger, set()).update(node for node in nodes if _is_below(node, hand, parents))
+    for finger, nodes in bones.items():
+        chain = sorted(nodes, key=lambda node: len(_ancestors(node, parents)))[:3]
+        if all(_is_below(b, a, parents) for a, b in zip(chain, chain[1:])):
+            found.update({f"{side}_{finger}{i + 1}": node for i, node in enumerate(chain)})
 
 
 def _face_bones(scene):

@@ -26,7 +26,7 @@ AUTO, AS_IS = "auto", "as is"
 _STRAIGHT = (0, 0, 0, 0)
 _FIST = {"index": (72, 92, 55, 0), "middle": (72, 92, 55, 0), "pinky": (76, 90, 55, 0), "ring": (74, 92, 55, 0)}
 _THUMB_HINGE = (0.70, 0.58, -0.42)  # across the thumb, which at rest points outwards, forwards and down; it bends towards the palm
-_THUMB_OVER_FIST = ((45, 20, -30), 30, 45)
+_THUMB_OVER_FIST = ((34, 14, -6), 50, 62)
 PRESETS = {
     "open": (_STRAIGHT, _STRAIGHT, _STRAIGHT, _STRAIGHT, ((0, 0, 0), 0, 0)),
     "relaxed": ((16, 22, 12, 0), (20, 26, 14, 0), (27, 30, 16, 0), (24, 29, 16, 0), ((14, 6, -4), 8, 10)),
@@ -35,7 +35,7 @@ PRESETS = {
     "grip": ((50, 55, 30, 0), (53, 58, 32, 0), (58, 60, 35, 2), (55, 60, 33, 1), ((45, 5, -18), 20, 25)),
     "wave": ((-4, 0, 0, 11), (-6, 0, 0, 2), (-2, 0, 0, -19), (-5, 0, 0, -8), ((-8, -22, 4), -6, -6)),
     "thumbs up": (*_FIST.values(), ((-22, -34, 8), -10, -14)),
-    "peace": ((0, 2, 2, 10), (0, 2, 2, -9), _FIST["pinky"], _FIST["ring"], ((50, 38, -38), 35, 45)),
+    "peace": ((0, 2, 2, 10), (0, 2, 2, -9), _FIST["pinky"], _FIST["ring"], ((40, 24, -8), 58, 66)),
 }
 HAND_NAMES = tuple(PRESETS)
 

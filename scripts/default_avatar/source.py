@@ -22,13 +22,16 @@ HEAD = 15  # SMPL joint
 @dataclass
 class Source:
     """``v`` (V, 3) T-pose metres, ``weights`` (V, 24), ``groups`` {name: (Q, 4) quads}, ``joints`` (24, 3) rest joints,
-    ``uv`` (V, 2) texture coordinates, one pair for each vertex."""
+    ``uv`` (V, 2) texture coordinates, one pair for each vertex, ``base`` (V, 3) the base mesh as its file has it, ``marks`` {joint
+    name: (3,) where it lies in the base mesh}."""
 
     v: np.ndarray
     weights: np.ndarray
     groups: dict
     joints: np.ndarray
     uv: np.ndarray
+    base: np.ndarray
+    marks: dict
 
 
 def data_folder():
@@ -89,7 +92,8 @@ def load_source(face_targets):
     v += head * weights[:, HEAD : HEAD + 1].clip(0, 1)
     joints = body["J_regressor"].astype(float) @ body["v_template"].astype(float)
     weights /= np.maximum(weights.sum(1, keepdims=True), 1e-9)
-    return Source(v, weights, {k: q for k, q in groups.items() if not k.startswith("joint")}, joints, vertex_uv)
+    marks = {k: base[np.unique(q)].mean(0) for k, q in groups.items() if k.startswith("joint")}
+    return Source(v, weights, {k: q for k, q in groups.items() if k not in marks}, joints, vertex_uv, base, marks)
 
 
 def read_shift(targets, count):

@@ -7,6 +7,7 @@ import torch
 from contrapposto.models.assets.registry import DEFAULT_AVATAR, bundled, manifest
 from contrapposto.models.avatars import load_avatar
 from contrapposto.models.avatars.gltf import read_gltf
+from contrapposto.models.avatars.rig import HANDS
 from contrapposto.models.bodies.joints import JOINT_NAMES
 
 
@@ -33,7 +34,7 @@ def test_it_stands_upright_on_the_floor(avatar):
 
 
 def test_all_joints_and_face_points_are_there(avatar):
-    assert tuple(avatar.rig.humanoid) == JOINT_NAMES[:22]
+    assert tuple(avatar.rig.humanoid) == JOINT_NAMES[:22] + HANDS
     assert set(avatar.rig.face) == {"nose", "left_eye", "right_eye", "left_ear", "right_ear"}
 
 
@@ -46,6 +47,17 @@ def test_joints_lie_inside_the_body_they_move(avatar, body):
     rest = body.with_shape(None).joints[0]
     ours = torch.tensor(np.stack([avatar.rig.position(role) for role in JOINT_NAMES[:22]]), dtype=torch.float32)
     assert torch.allclose(ours - ours[0], (rest - rest[0])[:22], atol=1e-4)
+
+
+def test_finger_joints_lie_in_their_fingers(avatar):
+    """Each joint is at most a finger's thickness away from skin that its bone moves, and both hands are mirror images."""
+    owner = avatar.slot_driver[avatar.weights.argmax(1)]
+    for role, driver in zip(avatar.rig.humanoid, range(len(avatar.rig.humanoid))):
+        if role in HANDS:
+            at = avatar.rig.position(role)
+            assert np.linalg.norm(avatar.rest[owner == driver].numpy() - at, axis=1).min() < 0.02, role  # the thumb begins deep in the palm
+            twin = avatar.rig.position(role.replace("left", "right") if "left" in role else role.replace("right", "left"))
+            assert np.allclose(at, twin * (-1, 1, 1), atol=2e-3), role
 
 
 def test_faces_wind_outward(scene):

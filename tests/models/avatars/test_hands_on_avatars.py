@@ -1,4 +1,4 @@
-"""Hand shapes on a real character's finger bones, in random poses of the body: fingers curl through the palm on both hands."""
+"""Hand shapes on the bundled avatar's and a real character's finger bones, in random poses: fingers curl into the palm on both hands."""
 
 import pytest
 import torch
@@ -8,11 +8,17 @@ from contrapposto.models.bodies.hands import hand_rotmats, set_hands
 from contrapposto.models.rotations import rotvec_to_rotmat
 from contrapposto.models.types import BodyPose
 
+STICK_ROLES = ("pelvis", "spine", "head", *(f"{side}_{part}" for side in ("left", "right")
+                                            for part in ("hip", "knee", "ankle", "shoulder", "elbow", "wrist")))
 
-@pytest.fixture(scope="module")
-def posed(real_avatars, body):
+
+@pytest.fixture(scope="module", params=["bundled", "human-male"])
+def posed(request, body):
     """posed(shape) -> {role: (4, 3) joint positions}, the body in the same four poses each time."""
-    avatar = load_avatar(real_avatars / "human-male.glb")
+    if request.param == "bundled":
+        avatar = load_avatar()
+    else:
+        avatar = load_avatar(request.getfixturevalue("real_avatars") / f"{request.param}.glb")
     turns = rotvec_to_rotmat(0.5 * torch.randn(4, 22, 3, generator=torch.Generator().manual_seed(0)))
 
     def make(shape):
@@ -54,9 +60,18 @@ def test_pointing_and_thumbs_up_stretch_one_finger_only(posed, side):
     assert ((thumb * across).sum(-1) > 0.7).all()
 
 
-def test_other_bodies_take_the_fingers_or_leave_them(body):
-    """The open body has no fingers; the bundled avatar has none either: hands change nothing there."""
+def test_fingers_curl_in_their_own_plane(posed):
+    """The little finger, which points outwards at rest, closes beside the others instead of leaving the hand."""
+    at = posed("fist")
+    across = hand_axes(at, "left")[1]
+    for one, other in (("index", "middle"), ("middle", "ring"), ("ring", "pinky")):
+        gaps = [((at[f"left_{one}{n}"] - at[f"left_{other}{n}"]) * across).sum(-1) for n in (1, 3)]
+        assert (gaps[1] < gaps[0] + 0.004).all(), (one, other)
+
+
+def test_a_body_without_fingers_leaves_them(body, stick_glb):
+    """Where there are no finger bones, hands change nothing."""
     plain, fists = BodyPose.rest(), set_hands(BodyPose.rest(), "fist", "fist")
     assert not torch.equal(hand_rotmats("fist", "left"), torch.eye(3).expand(15, 3, 3))
-    avatar = load_avatar()
+    avatar = load_avatar(stick_glb({role: role for role in STICK_ROLES}))
     assert torch.equal(retarget_pose(plain, body, avatar).joints, retarget_pose(fists, body, avatar).joints)

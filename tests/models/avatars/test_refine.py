@@ -116,6 +116,26 @@ def test_hands_are_moved_out_of_the_trunk(avatar, body):
     assert depth(False).min() > 0.03 and depth(True).max() < 0.005
 
 
+def test_hands_are_moved_out_of_the_head(avatar, body):
+    """An arm raised and bent so that the hand is inside the skull."""
+    pose = BodyPose.rest(1)
+    for role, turn in (("left_shoulder", (0.0, 0.0, 0.75)), ("left_elbow", (0.0, 0.0, 2.35))):
+        pose.body_pose[0, JOINT_NAMES.index(role) - 1] = rotvec_to_rotmat(torch.tensor(turn))
+    capsules, of = pair(avatar, body).reach(avatar).capsules, pair(avatar, body).of
+    assert capsules.start[-1] == of["head"] and 0.05 < capsules.radius[-1] < 0.12
+
+    def depth(refine):
+        posed = retarget_pose(pose, body, avatar, match_height=False, refine=refine)
+        T = posed.T_driver[0, :, :, :3]
+        hand = posed.joints[0, of["left_wrist"]] + T[of["left_wrist"]] @ capsules.hands[0]
+        head = posed.joints[0, of["head"]]
+        way = T[of["head"]] @ capsules.tip[-1]
+        share = ((hand - head) @ way / (way @ way)).clamp(0, 1)
+        return float(capsules.radius[-1] - (hand - head - share * way).norm())
+
+    assert depth(False) > 0.015 and depth(True) < 0.005
+
+
 def test_smoothing_evens_out_corrections(avatar, body):
     pose = some_poses(60, fps=30.0)
     def jerk(smooth):
@@ -136,10 +156,10 @@ def test_no_rows_and_one_row(avatar, body):
 
 @pytest.mark.parametrize("name", ["human-male", "human-zombie", "robot"])
 def test_real_characters(real_avatars, body, name):
-    posed = retarget_pose(some_poses(betas=None), body, load_avatar(real_avatars / f"{name}.glb"), refine=True)
+    posed = retarget_pose(some_poses(100, betas=None), body, load_avatar(real_avatars / f"{name}.glb"), refine=True)
     assert posed.joints.isfinite().all()
-    if name == "human-male":
-        assert max(float(off.median()) for role, off in missed(posed).items() if role != "head") < 0.01
+    if name != "robot":  # whose arms are too short for most goals
+        assert max(float(off.mean()) for role, off in missed(posed).items() if role != "head") < 0.01
 
 
 def with_twist_bones(document):
