@@ -49,7 +49,6 @@ def main(path=None):
     pictures = {"skin": skin.paint_face(source), "eyes": skin.paint_eye()}
     materials = [GltfMaterial(name, texture=pixels(picture), wrap=("clamp", "clamp")) for name, picture in pictures.items()]
     materials += [GltfMaterial("cloth"), GltfMaterial("hair")]
-    names = [material.name for material in materials]
     floor = min(piece.v[:, 1].min() for piece in pieces)
     shift = np.array([0, -floor, 0])
     bones = [(name, None if i == 0 else BONES[PARENTS[i]], source.joints[i]) for i, name in enumerate(BONES)]
