@@ -1,14 +1,22 @@
-"""Whatever a GLB holds, the reader answers with an avatar or an InputError, in bounded time and memory."""
+"""Whatever a GLB, an FBX or a bone map holds, the reader answers with an avatar or an InputError, in bounded time and memory."""
 
 import json
 import random
+import re
 import struct
+import sys
+from pathlib import Path
 
 import pytest
 
+from contrapposto.models.avatars.bone_map import apply_bone_map, find_bone_map
+from contrapposto.models.avatars.fbx import read_fbx
 from contrapposto.models.avatars.gltf import read_gltf
 from contrapposto.models.avatars.rig import build_rig
 from contrapposto.models.checks import InputError
+
+sys.path.insert(0, str(Path(__file__).parent))
+from fabricate_fbx import write_fbx  # noqa: E402
 
 FEW, MANY = 400, 100_000
 VALUES = [None, True, -1, 0, 1, 2**31, 2**53, 1e308, -1e308, "", "a", "../../x", [], {}, [[]], [1, 2], {"a": 1}, 5126, 5121, "VEC3", "MAT4",
@@ -82,3 +90,78 @@ def test_a_hundred_thousand_damaged_files(seeds, tmp_path):
 
     survive(seeds, tmp_path / "damaged.glb", MANY, 1)
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss < 4 << 20  # kilobytes
+
+
+def bone_map_text(chance):
+    """JSON of roles and bones with something wrong in it, mostly."""
+    keys = ["left_hip", "head", "spine1", "Hips", "leftUpperArm", "left_index2", "", "nonsense", "pelvis"]
+    values = ["Hips", "LeftUpLeg", "Head", "LeftLeg", None, 3, [], {}, "", "Missing", True, 1e308]
+    text = json.dumps({chance.choice(keys): chance.choice(values) for _ in range(chance.randrange(4))})
+    if chance.random() < 0.3:
+        place = chance.randrange(len(text))
+        text = text[:place] + chance.choice(["", "}", "[[", '"', "\0", "é", "9" * 30]) + text[place + chance.randrange(3):]
+    return text
+
+
+def survive_bone_maps(path, count, seed):
+    scene, chance, read = read_gltf(path), random.Random(seed), 0
+    for _ in range(count):
+        try:
+            entries = find_bone_map(path, bone_map_text(chance))
+            read += 1
+            apply_bone_map({"head": 3}, entries, scene.names, scene.order, set(scene.order))
+        except InputError:
+            pass
+    assert 0 < read < count
+
+
+@pytest.fixture
+def whole_stick(stick_glb):
+    return stick_glb({role: role for role in ("pelvis", "spine", "head", *(
+        f"{side}_{part}" for side in ("left", "right") for part in ("hip", "knee", "ankle", "shoulder", "elbow", "wrist")))})
+
+
+def test_damaged_bone_maps(whole_stick):
+    survive_bone_maps(whole_stick, FEW, 0)
+
+
+@pytest.mark.slow
+def test_a_hundred_thousand_damaged_bone_maps(whole_stick):
+    survive_bone_maps(whole_stick, MANY, 1)
+
+
+def survive_fbx(path, count, seed):
+    """Text with lines lost, doubled, numbers and bytes changed. Each file is read by a process of its own, so there are fewer."""
+    pytest.importorskip("ufbx")
+    whole, chance, read = path.read_text().splitlines(keepends=True), random.Random(seed), 0
+    for _ in range(count):
+        lines = list(whole)
+        for _ in range(chance.randint(1, 4)):
+            at, kind = chance.randrange(len(lines)), chance.random()
+            if kind < 0.3:
+                del lines[at]
+            elif kind < 0.5:
+                lines.insert(at, chance.choice(whole))
+            elif kind < 0.8:
+                lines[at] = re.sub(r"-?\d+(\.\d+)?", lambda _: str(chance.choice([-1, 0, 1e30, 2**31, "nan", 7])), lines[at], count=2)
+            else:
+                lines[at] = lines[at][: chance.randrange(len(lines[at]) + 1)]
+        damaged_path = path.with_name("damaged.fbx")
+        damaged_path.write_text("".join(lines))
+        try:
+            scene = read_fbx(damaged_path)
+            read += 1
+            build_rig(scene, damaged_path)
+        except InputError as error:
+            assert "crashed" not in error.problem
+    return read
+
+
+def test_damaged_fbx_files(whole_stick, tmp_path):
+    survive_fbx(write_fbx(tmp_path / "whole.fbx", read_gltf(whole_stick)), 3, 0)
+
+
+@pytest.mark.slow
+def test_a_thousand_damaged_fbx_files(whole_stick, tmp_path):
+    read = survive_fbx(write_fbx(tmp_path / "whole.fbx", read_gltf(whole_stick)), 1000, 1)
+    assert 0 < read < 1000
