@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import replace
 
 import torch
@@ -198,7 +199,8 @@ class TextToPose(io.ComfyNode):
         if not repair or (start_pose is not None and strength == 0):
             return io.NodeOutput(host.to_intermediate(poses))
         poses, done = repair_poses(poses, load_body_model(device=poses.device), parts_to_joints(keep_parts))
-        return io.NodeOutput(host.to_intermediate(poses), ui={"text": (str(done),)})
+        logging.getLogger(__name__).info("Text to Pose: %s", done)
+        return io.NodeOutput(host.to_intermediate(poses))
 
 
 class LoadPosePrior(io.ComfyNode):
