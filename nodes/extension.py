@@ -15,6 +15,7 @@ from . import (
     dancing_avatar,
     depth_to_image,
     doctor,
+    evaluate,
     frame_loop,
     hands,
     host,
@@ -97,6 +98,9 @@ NODES = [
     motion.SaveMotion,
     preview_motion.PreviewMotion,
     motion.ToCoreRig,
+    # measures
+    evaluate.EvaluateVideo,
+    evaluate.EvaluatePoses,
     # help
     doctor.Doctor,
 ]

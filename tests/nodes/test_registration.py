@@ -17,6 +17,7 @@ BackgroundPlate PreviousFrameGuide DancingAvatarFrameLoop
 PromptTemplate PromptParse TrainAppearanceModule AvatarVideo
 LoadParts2Whole ReferencePart ApplyParts2Whole ReferenceSimilarity
 LoadMotion EditMotion SaveMotion PreviewMotion ToCoreRig
+EvaluateVideo EvaluatePoses
 Doctor""".split()
 HEAVY = "diffusers transformers smplx pyrender human_body_prior scipy cv2 PIL roma tokenizers safetensors".split()
 
