@@ -6,7 +6,7 @@ The camera frame is +x right, +y down, +z forward.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, field, fields, replace
 
 import torch
 from torch import Tensor
@@ -108,6 +108,7 @@ class Material:
         alpha_cutoff: alpha below this is cut away in mask mode.
         double_sided: draw back faces too.
         wrap: (u, v) of "repeat", "clamp" or "mirror".
+        prepared: what renderers work out of the texture once, for as long as the material lives.
     """
 
     name: str = "default"
@@ -117,6 +118,7 @@ class Material:
     alpha_cutoff: float = 0.5
     double_sided: bool = False
     wrap: tuple[str, str] = ("repeat", "repeat")
+    prepared: dict = field(default_factory=dict, compare=False, repr=False)
 
 
 @dataclass(frozen=True)

@@ -68,7 +68,7 @@ class Surface:
         a, b, c = _at_corners(self._mesh.uv.to(bary), corner)
         uv = a * bary[0] + b * bary[1] + c * bary[2]
         area = None if stretch is None else ((b[0] - a[0]) * (c[1] - a[1]) - (b[1] - a[1]) * (c[0] - a[0])).abs() * stretch
-        return factor * sample_texture(self._mipmaps.of(material.texture, uv.device), material.wrap, uv, area)
+        return factor * sample_texture(self._mipmaps.of(material, uv.device), material.wrap, uv, area)
 
     def holes(self) -> Holes | None:
         """The faces that may have holes, None if there are none."""

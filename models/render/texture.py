@@ -9,6 +9,8 @@ import torch
 from torch import Tensor
 from torch.nn.functional import interpolate as resize
 
+from ..types import Material
+
 
 @dataclass(frozen=True)
 class Pyramid:
@@ -26,17 +28,18 @@ class Pyramid:
 
 
 class MipMaps:
-    """Pyramids of textures, each made when it is first asked for."""
+    """Pyramids of textures, each made when it is first asked for and kept with its material."""
 
     def __init__(self):
-        self._made, self._lock = {}, Lock()
+        self._lock = Lock()
 
-    def of(self, texture: Tensor, device) -> Pyramid:
-        """The pyramid on a device of a texture (H, W, 4) uint8. A texture is known by its identity and kept alive here."""
+    def of(self, material: Material, device) -> Pyramid:
+        """The pyramid of a material's texture (H, W, 4) uint8 on a device."""
+        key, kept = ("mip-maps", device), material.prepared
         with self._lock:  # threads that draw rows of one figure wait for the first to make it
-            if id(texture) not in self._made:
-                self._made[id(texture)] = texture, build_pyramid(texture.to(device))
-            return self._made[id(texture)][1]
+            if key not in kept or kept[key][0] is not material.texture:
+                kept[key] = material.texture, build_pyramid(material.texture.to(device))
+            return kept[key][1]
 
 
 def build_pyramid(texture: Tensor) -> Pyramid:

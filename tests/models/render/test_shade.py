@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import pytest
 import torch
 
@@ -13,6 +15,7 @@ from contrapposto.models.render.shade import (
     vertex_normals,
 )
 from contrapposto.models.render.texture import MipMaps, build_pyramid, sample_texture
+from contrapposto.models.types import Material
 
 
 def test_srgb_round_trip_and_known_values():
@@ -101,5 +104,8 @@ def test_levels_blend_into_one_another():
 
 
 def test_pyramids_are_made_once():
-    mipmaps, texture = MipMaps(), torch.zeros(2, 2, 4, dtype=torch.uint8)
-    assert mipmaps.of(texture, "cpu") is mipmaps.of(texture, "cpu")
+    """Whoever draws; but a material with another texture gets its own."""
+    material = Material(texture=torch.zeros(2, 2, 4, dtype=torch.uint8))
+    assert MipMaps().of(material, "cpu") is MipMaps().of(material, "cpu")
+    repainted = replace(material, texture=torch.ones(2, 2, 4, dtype=torch.uint8))
+    assert MipMaps().of(repainted, "cpu").texels.max() == 1 and MipMaps().of(material, "cpu").texels.max() == 0
