@@ -70,8 +70,10 @@ def brisque(picture: Tensor, mask: Tensor | None = None) -> Score:
     gray = picture.double() @ picture.new_tensor(_GRAY, dtype=torch.float64)
     if min(gray.shape) < 2 * _WINDOW:
         return Score(None, 0)
-    half = interpolate(gray[None, None], scale_factor=0.5, mode="bicubic")[0, 0]
-    masks = [None, None] if mask is None else [mask > 0.5, -max_pool2d(-(mask > 0.5).float()[None, None], 2)[0, 0] > 0.5]
+    beyond = [2 * round(side / 2) - side for side in gray.shape]  # OpenCV rounds half a size to the even one
+    wide = pad(gray[None, None], (0, max(beyond[1], 0), 0, max(beyond[0], 0)), mode="replicate")
+    half = interpolate(wide, scale_factor=0.5, mode="bicubic")[0, 0]
+    masks = [None, None] if mask is None else [mask > 0.5, -max_pool2d(-(mask > 0.5).float()[None, None], 2, ceil_mode=True)[0, 0] > 0.5]
     described, looked_at = [], 0
     for image, inside in zip((gray, half), masks):
         features, count = _brisque_features(image, inside)
@@ -163,7 +165,7 @@ def _brisque_features(gray, inside):
              (1, 1): relative[:-1, :-1] * relative[1:, 1:], (1, -1): relative[1:, :-1] * relative[:-1, 1:]}
     features = []
     for shift, values in pairs.items():
-        weights = None if inside is None else inside[: values.shape[0], : values.shape[1]].reshape(1, -1)
+        weights = None if inside is None else inside[: values.shape[0], : values.shape[1]].reshape(1, -1)  # ends are never inside
         alpha, left, right = fit_asymmetric_gaussian(values.reshape(1, -1), weights, zeros_right=True)
         scale = _scale(alpha)
         features += [alpha, (left.square() + right.square()) / 2] if shift is None else \
