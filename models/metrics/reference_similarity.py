@@ -1,4 +1,4 @@
-"""How much a picture looks like its references: CLIP-I and DINO, whole and part by part (Parts2Whole, section 4.2).
+"""How much a picture looks like its references: CLIP-I and DINO, whole and part by part (Parts2Whole).
 
 Both are the mean cosine of two pictures' embeddings; which one it is depends on the vision model that makes them. Parts are compared on
 white, cut to their masks' boxes, so that neither background nor place counts.

@@ -1,4 +1,4 @@
-"""The semantic-aware appearance encoder (Parts2Whole, section 3.2): a UNet that reads each reference once, at t = 0, under its label."""
+"""The semantic-aware appearance encoder (Parts2Whole): a UNet that reads each reference once, at t = 0, under its label."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Decoupled image tokens (Parts2Whole, section 3.3): each cross-attention also reads one CLIP token per reference.
+"""Decoupled image tokens (Parts2Whole): each cross-attention also reads one CLIP token per reference.
 
     out = Attention(Q, K_text, V_text) + Attention(Q, K_dc, V_dc),   K_dc = tokens W_k,  V_dc = tokens W_v
 

@@ -1,4 +1,4 @@
-"""References: pictures of a person's parts, and when and how strongly each acts (Parts2Whole, section 3.2)."""
+"""References: pictures of a person's parts, and when and how strongly each acts (Parts2Whole)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The pose guider (Parts2Whole, section 3.2): a small network whose output is added behind the denoiser's first convolution."""
+"""The pose guider (Parts2Whole): a small network whose output is added behind the denoiser's first convolution."""
 
 from __future__ import annotations
 

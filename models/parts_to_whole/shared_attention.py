@@ -1,4 +1,4 @@
-"""Shared self-attention (Parts2Whole, section 3.3): the denoiser's self-attention also reads the references' features.
+"""Shared self-attention (Parts2Whole): the denoiser's self-attention also reads the references' features.
 
     K, V  from  [x, f_1 m_1, f_2 m_2, ...]        Q  from  x
 
