@@ -12,7 +12,7 @@ PY     := $(VENV)/bin/python
 PIP    := $(PY) -m pip install --quiet --disable-pip-version-check
 export OMP_WAIT_POLICY ?= PASSIVE
 
-.PHONY: demo test test-slow bench lint format train-pose-prior train-text-to-pose train-personalization train-previous-frame clean
+.PHONY: demo test test-slow bench lint format train-pose-prior train-text-to-pose train-personalization train-parts-to-whole train-previous-frame clean
 
 $(VENV)/.demo-ready: requirements.txt pyproject.toml
 	test -x $(PY) || $(PYTHON) -m venv $(VENV)
@@ -56,6 +56,11 @@ train-text-to-pose: $(VENV)/.demo-ready
 train-personalization: $(VENV)/.demo-ready
 	$(PIP) --editable ".[train]"
 	$(PY) scripts/train_personalization.py --data $(DATA) --base $(BASE)
+
+# DATA holds train.jsonl and its pictures; BASE is Stable Diffusion 1.5 in diffusers' folder layout, with an image_encoder.
+train-parts-to-whole: $(VENV)/.demo-ready
+	$(PIP) --editable ".[train]"
+	$(PY) scripts/train_parts_to_whole.py --data $(DATA) --base $(BASE)
 
 # DATA holds clips (folders of frames) and captions.jsonl; BASE is Stable Diffusion 1.5 in diffusers' folder layout.
 train-previous-frame: $(VENV)/.demo-ready
