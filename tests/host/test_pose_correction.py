@@ -48,10 +48,11 @@ def test_points_become_bodies_and_depth(server, prompt):
                           root_jitter=-1.0, shape_jitter=-1.0, code="sampled")
     prompt["depth"] = node("OccludedBodyDepth", figure=["more", 0], camera=["more", 1], scale="relative", size="latent (an eighth)",
                            scene_share=0.0)
+    prompt["maps"] = core("PreviewImage", images=["depth", 0])
     run = server.run(prompt)
     assert run.succeeded, run.error
     assert "2 of 2 people fitted" in run.entry["outputs"]["told"]["text"][0]
-    maps = pictures(server, run, "depth")
+    maps = pictures(server, run, "maps")
     assert maps.shape == (4, 32, 32, 3) and all(one.max() == 255 and one.min() == 0 for one in maps)
 
 
