@@ -1,7 +1,7 @@
 """Trains personalization (PAS, section 3.5): a Stable Diffusion model learns to paint the scene around a given person.
 
     python scripts/train_personalization.py --data DIR --base FOLDER [--steps N] [--rank R | --whole-unet] [--size S] [--bf16]
-    torchrun --nproc_per_node 8 scripts/train_personalization.py --data DIR --base FOLDER --device cuda --bf16
+    torchrun --nproc_per_node 8 -- scripts/train_personalization.py --data DIR --base FOLDER --device cuda --bf16
 
 The base is a folder in diffusers' layout, text-to-image or (better, as the paper says) inpainting. Each picture's person, cut out by its
 mask, is the condition at training time; at use it is the rendered avatar. The run folder receives ``personalization_patch.safetensors``

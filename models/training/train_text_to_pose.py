@@ -1,7 +1,7 @@
 """Trains the text-to-pose network (PAS, section 3.3).
 
     python -m contrapposto.models.training.train_text_to_pose --data DIR [--preset base] [--out FILE]
-    torchrun --nproc_per_node 8 -m contrapposto.models.training.train_text_to_pose --data DIR --preset large
+    torchrun --nproc_per_node 8 -m -- contrapposto.models.training.train_text_to_pose --data DIR --preset large
 
 Captions are drawn into a pool that is encoded once and drawn anew every few hundred steps. Each caption of a batch meets several of its
 poses at several noise levels at once, because they share the text part of the sequence (see network.py).
@@ -19,6 +19,7 @@ import torch
 from torch.nn import functional as F
 
 from ..assets.registry import BUNDLED, OPEN_TEXT_TO_POSE, write_manifest_entry
+from ..bodies.body import load_body_model
 from ..bodies.joints import mirror_pose
 from ..bodies.posture import measure_posture
 from ..checks import InputError
@@ -30,6 +31,7 @@ from ..text_to_pose.network import NetworkConfig, PoseTransformer
 from ..text_to_pose.sampling import sample_vectors
 from ..text_to_pose.text_encoder import TextStates, load_minilm
 from .datasets.captions import CaptionedPoses, CaptionSource, with_actions
+from .datasets.recombine import is_possible
 from .datasets.text_pose import UNCLEAR_ORIGIN, load_text_pose, mirror_rotvec
 from .loop import LoopConfig, RunFolder, source_commit, train
 from .processes import open_processes
@@ -37,6 +39,7 @@ from .validation_probes import VALIDATION_PROBES
 
 SAMPLING = {"sampler": "dpmpp_2m", "steps": 8, "guidance": 3.0}
 LICENCE = "Apache-2.0 (docs/model_cards/open_text_to_pose.md)"
+FEWEST_POSSIBLE = 0.2  # of a caption's poses; where fewer are within the limits (hugged knees), all are kept
 MIN_STD = 0.05  # components that hardly ever move would otherwise be blown up and dominate the loss
 
 
@@ -122,6 +125,7 @@ class Task:
         mean, std: (D,) their statistics.
         source: draws captions.
         encoder: encodes them.
+        possible: (N,) bool, poses within the limits of joints and limbs; others are left out where a caption has enough.
     """
 
     data: object
@@ -131,6 +135,7 @@ class Task:
     source: CaptionSource
     encoder: object
     preset: Preset
+    possible: torch.Tensor
     alphas_bar: torch.Tensor = field(default_factory=lambda: cosine_alphas_bar().float())
     pools: dict = field(default_factory=dict)
 
@@ -138,8 +143,14 @@ class Task:
         """The captions of some hundred steps; only the current pool is kept."""
         if number not in self.pools:
             self.pools.clear()
-            self.pools[number] = encode_pool(self.encoder, self.source.pool(f"{self.preset.loop.seed}/{number}", self.preset.pool))
+            drawn = self.source.pool(f"{self.preset.loop.seed}/{number}", self.preset.pool)
+            self.pools[number] = encode_pool(self.encoder, [self.without_impossible(caption) for caption in drawn])
         return self.pools[number]
+
+    def without_impossible(self, caption):
+        """The caption without poses that cross limbs or break joints, unless that is nearly all it has."""
+        rows = caption.rows[self.possible[caption.rows]]
+        return replace(caption, rows=rows) if len(rows) >= max(1, FEWEST_POSSIBLE * len(caption.rows)) else caption
 
     def draw(self, generator):
         """Places in the pool of one batch: captions of similar length, from a window of the sorted pool."""
@@ -216,7 +227,9 @@ def make_task(data, folder, preset, device, start=None):
     mean, std = (start.mean.cpu(), start.std.cpu()) if start else (chosen.mean(0), chosen.std(0).clamp(min=MIN_STD))
     vectors = (vectors - mean) / std
     source = CaptionSource(data, folder, actions=actions)
-    task = Task(data, vectors, mean.to(device), std.to(device), source, load_minilm(device=device), preset)
+    body = load_body_model()
+    possible = torch.cat([is_possible(data.rotmats(rows), body) for rows in torch.arange(len(data)).split(4096)])
+    task = Task(data, vectors, mean.to(device), std.to(device), source, load_minilm(device=device), preset, possible)
     return task, None if prior is None else prior.sha256
 
 
@@ -266,6 +279,7 @@ def main(arguments=None):
     parser.add_argument("--preset", choices=PRESETS, default="base")
     parser.add_argument("--representation", choices=("rot6d", "latent"), default="rot6d")
     parser.add_argument("--steps", type=int, help="instead of the preset's number")
+    parser.add_argument("--lr", type=float, help="learning rate after the warm-up, instead of the preset's")
     parser.add_argument("--start", type=Path, help="weights file to go on from, instead of random weights")
     parser.add_argument("--run", type=Path, help="run folder; an unfinished run in it is continued")
     parser.add_argument("--out", type=Path, help="weights file; default: the bundled one")
@@ -312,7 +326,7 @@ def run_training(options):
 def chosen_preset(options):
     """Returns the preset with what the command line changes in it."""
     preset = PRESETS[options.preset]
-    loop = replace(preset.loop, steps=options.steps or preset.loop.steps)
+    loop = replace(preset.loop, steps=options.steps or preset.loop.steps, lr=options.lr or preset.loop.lr)
     return replace(preset, loop=loop, network=replace(preset.network, representation=options.representation))
 
 
