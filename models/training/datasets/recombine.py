@@ -81,12 +81,12 @@ def assemble(data, parts: Parts, action, body, generator, most=128) -> Tensor:
     met = all_hold(action.conditions, measure_posture(BodyPose(rotmats[:, 0], rotmats[:, 1:])))
     kept = rotmats[met][: 3 * most]
     if len(kept) and (action.arms or action.extra):  # a pose as it was authored is not judged: hugged knees overlap the chest
-        kept = kept[_is_possible(kept, body)]
+        kept = kept[is_possible(kept, body)]
     return kept[:most]
 
 
-def _is_possible(rotmats, body):
-    """(M,) bool, whether joints and limbs are within the limits of the captures; every pose stands on the floor anyway."""
+def is_possible(rotmats, body) -> Tensor:
+    """(M, 22, 3, 3) to (M,) bool, whether joints and limbs are within the limits of the captures; every pose stands on the floor anyway."""
     pose = BodyPose(rotmats[:, 0], rotmats[:, 1:])
     crossing = overlap(*capsules(body, pose_body(body, pose).joints))
     return (joint_excess(pose.body_pose) <= LIMITS["joint_excess"]) & (crossing <= LIMITS["self_overlap"])
