@@ -45,7 +45,8 @@ def run(rounds=5):
             rows.append({"name": "film", "value": "-", "reference": str(error), "ratio": "-", "goal": "at least as fast", "met": None})
     short, long = (peak(swaying(count), background) for count in (24, 240))
     name = "peak memory of the process after 240 frames, vs after 24"
-    rows.append({"name": name, "value": f"{long:.0f} MB", "reference": f"{short:.0f} MB", "ratio": long / short, "goal": "at most 1.05", "met": long / short <= 1.05})
+    rows.append({"name": name, "value": f"{long:.0f} MB", "reference": f"{short:.0f} MB", "ratio": long / short,
+                 "goal": "at most 1.05", "met": long / short <= 1.05})
     return rows
 
 
