@@ -118,11 +118,12 @@ def _check_rows(images, pose, camera, masks):
                          "Give one mask for each picture, of its size, or none.")
 
 
-def sample_files(pairs: ImageMeshPairs, row=0, sample_id=None) -> tuple[str, dict[str, bytes]]:
+def sample_files(pairs: ImageMeshPairs, row=0, sample_id=None, place=0) -> tuple[str, dict[str, bytes]]:
     """The files of one row: the same row gives the same bytes everywhere.
 
     Args:
-        sample_id: letters, digits, "-" and "_"; None takes it from the content.
+        sample_id: letters, digits, "-" and "_"; None takes it from content and place.
+        place: number of the sample in its shard, so that equal rows get ids of their own.
 
     Returns:
         (id, {"png": ..., "npz": ..., "json": ...}).
@@ -132,7 +133,7 @@ def sample_files(pairs: ImageMeshPairs, row=0, sample_id=None) -> tuple[str, dic
     """
     png, npz = encode_png(pairs.images[row]), encode_npz(row_arrays(pairs, row))
     hashes = {"png": hashlib.sha256(png).hexdigest(), "npz": hashlib.sha256(npz).hexdigest()}
-    sample_id = sample_id or hashlib.sha256((hashes["png"] + hashes["npz"]).encode()).hexdigest()[:16]
+    sample_id = sample_id or hashlib.sha256(f"{hashes['png']} {hashes['npz']} {place}".encode()).hexdigest()[:16]
     if not sample_id.replace("-", "").replace("_", "").isalnum() or not sample_id.isascii():
         raise InputError("sample id", sample_id, "holds other characters than letters, digits, - and _", "Choose another id.")
     told = {"id": sample_id, "version": VERSION, **pairs.about[row], "sha256": hashes}

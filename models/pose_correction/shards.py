@@ -46,7 +46,7 @@ class ShardWriter:
         self.path, self.about, self.ahead = Path(path), about or {}, ahead
         if self.path.suffix != ".tar":
             raise InputError("shard", self.path, "does not end in .tar", "Name it something.tar.")
-        self.ids, self.rejects, self._seen = [], [], set()
+        self.ids, self.rejects, self._seen, self._added = [], [], set(), 0
         self._waiting, self._stack = deque(), ExitStack()
 
     def __enter__(self):
@@ -70,7 +70,8 @@ class ShardWriter:
         for row, sample_id in enumerate(ids):
             if sample_id is not None:
                 self._claim(sample_id)
-            self._waiting.append((sample_id, self._pool.submit(sample_files, pairs, row, sample_id)))
+            self._waiting.append((sample_id, self._pool.submit(sample_files, pairs, row, sample_id, self._added)))
+            self._added += 1
             while len(self._waiting) > self.ahead:
                 self._store()
 
