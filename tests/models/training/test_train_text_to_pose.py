@@ -19,6 +19,7 @@ from contrapposto.models.text_to_pose import load_text_to_pose, sample_poses
 from contrapposto.models.text_to_pose.model import TextToPose, pose_to_vector, weights_fingerprint
 from contrapposto.models.text_to_pose.network import NetworkConfig
 from contrapposto.models.training import train_text_to_pose as training
+from contrapposto.models.training.datasets.captions import CaptionedPoses
 from contrapposto.models.training.datasets.text_pose import load_text_pose, mirror_rotvec
 from contrapposto.models.training.loop import LoopConfig
 from contrapposto.models.training.validation_probes import VALIDATION_PROBES
@@ -84,6 +85,24 @@ def test_training_learns(task):
         optimizer.step()
         losses.append(loss.item())
     assert sum(losses[-10:]) < 0.7 * sum(losses[:10])
+
+
+def test_poses_that_cross_limbs_are_left_out_where_enough_remain(task):
+    possible = torch.ones(len(task.data), dtype=torch.bool)
+    possible[:6] = False
+    task = replace(task, possible=possible)
+    kept = lambda rows: task.without_impossible(CaptionedPoses("x", torch.tensor(rows))).rows.tolist()
+    assert kept([4, 5, 6, 7]) == [6, 7] and kept([0, 1, 2]) == [0, 1, 2] and kept([0, 1, 2, 3, 4, 9]) == [0, 1, 2, 3, 4, 9]
+
+
+def test_twins_share_pose_noise_and_level(task):
+    """A caption and itself as a twin: whatever the place adds is nothing, so the network's answers agree."""
+    texts = [f"person {i} waves" for i in range(10)]
+    pool = training.encode_pool(task.encoder, [CaptionedPoses(text, torch.tensor([i]), twin=text) for i, text in enumerate(texts)])
+    assert len(pool.captions) == 20 and [pool.captions[int(pool.twin[i])].text for i in range(10)] == [c.text for c in pool.captions[:10]]
+    task = replace(task, pools={0: pool})
+    values = task.loss(training.PoseTransformer(SMALL.network), torch.arange(8), 1, torch.Generator().manual_seed(0))
+    assert values["place"] < 1e-4 < values["error"]
 
 
 def test_a_batch_is_a_function_of_its_seed(task):
