@@ -288,7 +288,7 @@ def main(arguments=None):
         report = run_training(parser.parse_args(arguments))
     except InputError as error:
         raise SystemExit(str(error)) from None
-    sys.stdout.write(report + "\n")
+    sys.stdout.write(report and report + "\n")
 
 
 def run_training(options):
