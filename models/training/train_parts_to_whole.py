@@ -156,7 +156,7 @@ class PartsTask:
         kept = (torch.rand(len(samples), generator=cpu) >= self.config.drop_all).to(latents)[:, None, None]
         pose = None if self._drops(self.config.drop_pose, cpu) else pose
         eps = network(signal.sqrt() * latents + (1 - signal).sqrt() * noise, times, states * kept, tokens * kept, references, pose)
-        return {"loss": (eps - noise).square().mean()}
+        return {"loss": (eps - noise).square().mean() + _everything(network)}
 
     def _drops(self, share, cpu):
         return float(torch.rand((), generator=cpu)) < share
@@ -180,6 +180,13 @@ class PartsTask:
         poses = [sample.pose for sample in samples]
         pose = None if any(found is None for found in poses) else torch.stack(poses).movedim(-1, 1).to(latents)
         return latents, base.encode_text([sample.caption for sample in samples]).to(latents), tokens, references, pose
+
+
+def _everything(network):
+    """0, as a function of every weight: processes that train together wait for all gradients, also of what a batch has dropped."""
+    if not (torch.distributed.is_available() and torch.distributed.is_initialized()):
+        return 0.0
+    return sum(weight.sum() * 0 for weight in network.parameters() if weight.requires_grad)
 
 
 def train_parts_to_whole(pairs, base, see, run_dir, config, network=None, parser=None, on_step=None, about=None):

@@ -126,6 +126,14 @@ def test_batches_show_the_same_parts_and_every_network_learns(pairs):
     assert without == []
 
 
+def test_with_several_processes_dropped_networks_hand_back_zeros(pairs, monkeypatch):
+    task = PartsTask(pairs, tiny_model(), see, replace(CONFIG, drop_bank=1, drop_pose=1), network())
+    monkeypatch.setattr(torch.distributed, "is_initialized", lambda: True)
+    task.loss(task.network, torch.tensor([0, 1]), 1, torch.Generator().manual_seed(0))["loss"].backward()
+    assert all(weight.grad is not None for weight in task.network.parameters() if weight.requires_grad)
+    assert task.network.encoder.conv_in.weight.grad.eq(0).all()
+
+
 def fixed_loss(task, seeds=range(6)):
     with torch.no_grad():
         return sum(task.loss(task.network, task.draw(torch.Generator().manual_seed(s)), s, torch.Generator().manual_seed(s))["loss"].item()
