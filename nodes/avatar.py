@@ -15,6 +15,7 @@ from ..models.checks import InputError
 from ..models.motion.gltf_animation import write_animated_glb
 from ..models.render.camera import VIEWS, frame_figure
 from ..models.render.engine import render_figure
+from ..models.render.pose_map import draw_skeleton, project_keypoints
 from . import convert, host, sockets
 from .sockets import declare
 
@@ -23,6 +24,7 @@ AVATAR_SUFFIXES = (".glb", ".gltf", ".vrm", ".fbx")
 AVATAR_COMPANIONS = (".bin", ".png", ".jpg", ".jpeg", ".webp", ".tga", ".bones.json")  # buffers, textures, bone maps beside a file
 LIST_LIMIT = 1000
 MIX = 0.5  # how much of the body shows through in a comparison
+BODY_LINES, AVATAR_LINES = (0.1, 0.75, 1.0), (1.0, 0.55, 0.05)  # sRGB
 
 
 class LoadBodyModel(io.ComfyNode):
@@ -195,7 +197,8 @@ class CompareRetarget(io.ComfyNode):
             node_id="ContrappostoCompareRetarget",
             display_name="Compare Retarget",
             category="contrapposto/avatar",
-            description="Draws the gray body through the avatar, so that you see how well the pose was copied.",
+            description="Draws the gray body through the avatar, and both skeletons: blue the body's, orange the avatar's. "
+            "So you see how well the pose was copied.",
             search_aliases=["overlay", "check retargeting"],
             is_output_node=True,
             inputs=[
@@ -218,7 +221,10 @@ class CompareRetarget(io.ComfyNode):
         ours, theirs = (render_figure(figure, camera, shading, on_row=report) for figure, shading in ((avatar, "avatar"), (body, "gray")))
         image = ours.rgb * ours.alpha[..., None]
         share = MIX * theirs.alpha[..., None]
-        image = host.to_intermediate(torch.lerp(image, theirs.rgb, share.expand_as(image)))
+        image = torch.lerp(image, theirs.rgb, share.expand_as(image))
+        for figure, color in ((body, BODY_LINES), (avatar, AVATAR_LINES)):
+            image = draw_skeleton(image, project_keypoints(figure, camera), color)
+        image = host.to_intermediate(image)
         return io.NodeOutput(image, ui=convert.preview_image(image))
 
 

@@ -68,20 +68,34 @@ def draw_pose_map(keypoints: Keypoints, stick=1.0) -> Tensor:
     Raises:
         InputError: another order of keypoints.
     """
+    image = keypoints.keypoints_2d.new_zeros(len(keypoints), keypoints.height, keypoints.width, 3)
+    limbs = [[LIMB_SHADE * level / 255 for level in color] for color in COLORS]
+    return _paint_skeletons(image, keypoints, stick, limbs, [[level / 255 for level in color] for color in COLORS])
+
+
+def draw_skeleton(image: Tensor, keypoints: Keypoints, color, stick=0.3) -> Tensor:
+    """Returns pictures (B, H, W, 3) with the limbs and joints of the keypoints over them in one colour, sRGB 0..1.
+
+    Arguments and errors are those of `draw_pose_map`.
+    """
+    return _paint_skeletons(image.clone(), keypoints, stick, [color] * len(COLORS), [color] * len(COLORS))
+
+
+def _paint_skeletons(image, keypoints, stick, limb_colors, joint_colors):
+    """Paints each row of keypoints onto its row of ``image`` (B, H, W, 3), in place."""
     if keypoints.order != "openpose18":
         raise InputError("keypoints", keypoints.order, "is not in OpenPose-18 order", "Convert the keypoints to openpose18 first.")
     check_range("stick", stick, 0.1, 20.0)
     radius = max(_STICK * min(keypoints.width, keypoints.height) * stick, 0.75)
-    image = keypoints.keypoints_2d.new_zeros(len(keypoints), keypoints.height, keypoints.width, 3)
     points = keypoints.keypoints_2d.double().cpu()
     there = (keypoints.scores.cpu() > 0) & torch.isfinite(points).all(-1)
     for canvas, row, shown in zip(image, points.tolist(), there.tolist()):
-        for color, (a, b) in zip(COLORS, OPENPOSE18_LIMBS):
+        for color, (a, b) in zip(limb_colors, OPENPOSE18_LIMBS):
             if shown[a] and shown[b]:
-                _paint_ellipse(canvas, row[a], row[b], radius, [LIMB_SHADE * level / 255 for level in color])
-        for color, point, visible in zip(COLORS, row, shown):
+                _paint_ellipse(canvas, row[a], row[b], radius, color)
+        for color, point, visible in zip(joint_colors, row, shown):
             if visible:
-                _paint_ellipse(canvas, point, point, radius, [level / 255 for level in color])
+                _paint_ellipse(canvas, point, point, radius, color)
     return image
 
 

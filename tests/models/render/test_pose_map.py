@@ -7,7 +7,7 @@ from contrapposto.models.bodies.joints import OPENPOSE18_LIMBS, OPENPOSE18_NAMES
 from contrapposto.models.checks import InputError
 from contrapposto.models.render.camera import frame_figure
 from contrapposto.models.render.engine import render_figure
-from contrapposto.models.render.pose_map import COLORS, draw_pose_map, project_keypoints
+from contrapposto.models.render.pose_map import COLORS, draw_pose_map, draw_skeleton, project_keypoints
 from contrapposto.models.types import Keypoints
 
 RIGHT_SHOULDER, NOSE, RIGHT_EAR, LEFT_EYE, LEFT_EAR, NECK = 2, 0, 16, 15, 17, 1
@@ -105,3 +105,13 @@ def test_bad_arguments():
         draw_pose_map(Keypoints(torch.zeros(1, 17, 2), torch.zeros(1, 17), "coco17", 64, 64))
     with pytest.raises(InputError, match="stick"):
         draw_pose_map(keypoints({}), stick=0.0)
+
+
+def test_a_skeleton_in_one_colour_leaves_the_rest_of_the_picture_alone():
+    keypoints = Keypoints(torch.rand(2, 18, 2) * 60, torch.ones(2, 18), "openpose18", 64, 64)
+    picture = torch.rand(2, 64, 64, 3)
+    drawn = draw_skeleton(picture, keypoints, (0.0, 0.5, 1.0))
+    lines = draw_pose_map(keypoints, 0.3).sum(-1) > 0
+    assert torch.equal(drawn[~lines], picture[~lines]) and not torch.equal(drawn, picture)
+    x, y = keypoints.keypoints_2d[0, 4].long().tolist()
+    assert torch.allclose(drawn[0, y, x], torch.tensor([0.0, 0.5, 1.0]), atol=0.3)
