@@ -12,7 +12,7 @@ PY     := $(VENV)/bin/python
 PIP    := $(PY) -m pip install --quiet --disable-pip-version-check
 export OMP_WAIT_POLICY ?= PASSIVE
 
-.PHONY: demo test test-slow bench lint format train-pose-prior train-text-to-pose train-personalization train-parts-to-whole train-previous-frame clean
+.PHONY: demo test test-slow bench lint format train-pose-prior train-pose-lifter train-text-to-pose train-personalization train-parts-to-whole train-previous-frame clean
 
 $(VENV)/.demo-ready: requirements.txt pyproject.toml
 	test -x $(PY) || $(PYTHON) -m venv $(VENV)
@@ -48,6 +48,9 @@ format: $(VENV)/.test-ready
 
 train-pose-prior: $(VENV)/.demo-ready
 	$(PY) -m contrapposto.models.training.train_pose_prior --data $(DATA)
+
+train-pose-lifter: $(VENV)/.demo-ready
+	$(PY) -m contrapposto.models.training.train_pose_lifter --data $(DATA)
 
 train-text-to-pose: $(VENV)/.demo-ready
 	$(PY) -m contrapposto.models.training.train_text_to_pose --data $(DATA)
