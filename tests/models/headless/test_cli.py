@@ -8,6 +8,10 @@ import pytest
 import torch
 from PIL import Image
 
+from contrapposto.models.bodies.body import load_body_model
+from contrapposto.models.bodies.hands import hand_rotmats
+from contrapposto.models.bodies.plausibility import implausibility, is_plausible
+from contrapposto.models.bodies.pose_file import load_poses
 from contrapposto.models.headless.cli import main
 
 
@@ -52,6 +56,20 @@ def test_prompts_from_a_file(capsys, tmp_path):
                         "--out", tmp_path / "p.npz", "--json")
     assert code == 0 and json.loads(out)["count"] == 3
     assert np.load(tmp_path / "p.npz")["body_pose"].shape == (2, 3, 63)
+
+
+def test_poses_are_repaired_and_told_and_hands_follow_each_sentence(capsys, tmp_path):
+    (tmp_path / "prompts.txt").write_text("a person hugs the knees, sitting on the floor\na boxer\n", encoding="utf-8")
+    given = ["pose", "--prompts", tmp_path / "prompts.txt", "--count", 8, "--steps", 3, "--json", "--out"]
+    told = json.loads(call(capsys, *given, tmp_path / "mended.npz")[1])
+    drawn = json.loads(call(capsys, *given, tmp_path / "drawn.npz", "--as-drawn")[1])
+    assert told["plausibility"].startswith("16 poses, ") and "plausibility" not in drawn
+    mended, drawn = load_poses(tmp_path / "mended.npz")[0], load_poses(tmp_path / "drawn.npz")[0]
+    body = load_body_model()
+    assert is_plausible(implausibility(mended, body)).all() and not is_plausible(implausibility(drawn, body)).all()
+    fist = hand_rotmats("fist", "left")
+    torch.testing.assert_close(mended.hands[8:, :15], fist.expand(8, -1, -1, -1), atol=1e-4, rtol=0)
+    assert (mended.hands[:8, :15] - fist).abs().amax() > 0.3
 
 
 def test_the_best_are_kept_in_order(capsys, tmp_path):
