@@ -1,6 +1,6 @@
 """Trains an appearance module (Dancing Avatar, intra-frame alignment) without ComfyUI: pictures and their prompt to a LoRA file.
 
-    python -m contrapposto.models.training.train_appearance --model DIR --images DIR --prompt "crimson, cotton, ..." --out FILE.safetensors
+    python scripts/train_appearance.py --model DIR --images DIR --prompt "crimson, cotton, ..." --out FILE.safetensors
 
 The model is the one the module will be used with, a Stable Diffusion folder in diffusers' layout. The pictures are crops already: of
 clothes for one module, of faces for another. A training that was stopped goes on where it was.
@@ -8,17 +8,14 @@ clothes for one module, of faces for another. A training that was stopped goes o
 
 from __future__ import annotations
 
-import argparse
-import sys
-from dataclasses import asdict, fields
+from dataclasses import asdict
 from pathlib import Path
 
 import torch
 
 from ..checks import InputError
-from ..dancing_avatar.appearance import AppearanceTrainer, AppearanceTraining, crop_parts, load_state, save_module, save_state
+from ..dancing_avatar.appearance import AppearanceTrainer, AppearanceTraining, load_state, save_module, save_state
 
-SUFFIXES = (".png", ".jpg", ".jpeg", ".webp")
 SAVE_EVERY = 50
 
 
@@ -77,41 +74,3 @@ def train_appearance(model, images, prompt, training: AppearanceTraining, out, o
     save_module(out, trainer.module, {"prompt": prompt, "training": asdict(training), "pictures": len(images)})
     unfinished.unlink(missing_ok=True)
     return trainer
-
-
-def main(argv=None):
-    """Reads the arguments, trains, says where the file is; returns the exit code."""
-    from ..headless.cli import pick_device
-    from ..headless.diffusers_backend import load_diffusers_model
-    from ..headless.pictures import read_picture
-    from ..headless.progress import Progress
-
-    command = argparse.ArgumentParser(prog="train_appearance", description=__doc__.splitlines()[0])
-    command.add_argument("--model", required=True, metavar="DIR", help="Stable Diffusion 1.5 in diffusers' layout")
-    command.add_argument("--images", required=True, metavar="DIR", help="folder of crops")
-    command.add_argument("--prompt", required=True, help="the refined prompt")
-    command.add_argument("--out", required=True, metavar="FILE.safetensors")
-    command.add_argument("--size", type=int, default=512, help="side of the crops in pixels (default 512)")
-    command.add_argument("--device", default="auto")
-    for field in fields(AppearanceTraining):
-        command.add_argument(f"--{field.name.replace('_', '-')}", type=type(field.default), default=field.default)
-    given, progress = command.parse_args(argv), Progress()
-    try:
-        training = AppearanceTraining(**{field.name: getattr(given, field.name) for field in fields(AppearanceTraining)})
-        paths = sorted(path for path in Path(given.images).glob("*") if path.suffix.lower() in SUFFIXES)
-        if not paths:
-            raise InputError("--images", given.images, "holds no pictures", f"Give a folder with {', '.join(SUFFIXES)} files.")
-        images = torch.cat([crop_parts(read_picture(path), None, "whole picture", given.size) for path in paths])
-        model = load_diffusers_model(given.model, pick_device(given.device))
-        train_appearance(model, images.to(model.device), given.prompt, training, given.out, lambda i, n, loss: progress("training", i, n))
-    except InputError as error:
-        progress.close()
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    progress.close()
-    print(given.out)
-    return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())
