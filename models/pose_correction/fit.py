@@ -24,7 +24,6 @@ from .fit_points import PointMap
 from .fit_terms import Target, joints_of
 
 FOV = math.radians(60)
-TRUNK = (1, 2, 5, 8, 11)  # neck, shoulders, hips of OpenPose-18
 FEWEST = 5  # points that a body is fitted to
 NOISE = 0.01  # expected error of a key point, as a share of the person's size in the picture
 SHAPES = 10
@@ -113,7 +112,7 @@ def check_keypoints(keypoints: Keypoints):
 def _enough_points(keypoints):
     """(B,) bool: people with enough points, two of them on the trunk."""
     there = keypoints.scores > 0
-    fitted = (there.sum(1) >= FEWEST) & (there[:, list(TRUNK)].sum(1) >= 2)
+    fitted = (there.sum(1) >= FEWEST) & (there[:, list(fit_stages.TRUNK)].sum(1) >= 2)
     if not bool(fitted.any()):
         raise InputError("keypoints", f"{len(keypoints)} people", f"have fewer than {FEWEST} points, or no trunk",
                          "Use pictures that show shoulders and hips.")

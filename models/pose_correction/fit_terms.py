@@ -124,13 +124,9 @@ class Problem:
         self._slope, self._steps_since = None, 0
 
     def __getitem__(self, rows):
-        pick = lambda value: None if value is None else value[rows]  # noqa: E731
+        neighbours = None if self.neighbours is None else self.neighbours[rows]
         guess = None if self.guess is None else tuple(part[rows] for part in self.guess)
-        return Problem(self.points, self.prior, self.target[rows], self.weights, pick(self.neighbours), guess)
-
-    def placed(self, state: Unknowns):
-        """The body's points under these unknowns."""
-        return self.points.pose(state.root, joints_of(self.prior, state), state.transl, state.betas)
+        return Problem(self.points, self.prior, self.target[rows], self.weights, neighbours, guess)
 
     def energy(self, state: Unknowns) -> Tensor:
         """(B,) what is minimised."""
