@@ -253,6 +253,7 @@ def main(arguments=None):
     parser.add_argument("--steps", type=int, help="instead of the preset's number")
     parser.add_argument("--rival", type=Path, help="text-to-pose weights whose poses are to be told apart; default: the bundled ones")
     parser.add_argument("--start", type=Path, help="scorer to go on from, instead of random weights")
+    parser.add_argument("--blend", type=float, default=0.4, help="share of the new weights in those written; the rest are the start's")
     parser.add_argument("--run", type=Path, default=Path("runs/pose_scorer"), help="run folder; an unfinished run in it is continued")
     parser.add_argument("--out", type=Path, help="weights file; default: the bundled one")
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
@@ -282,20 +283,30 @@ def run_training(options, preset=None):
     run = RunFolder(options.run, {"preset": asdict(preset), "data": str(options.data), "excluded": list(UNCLEAR_ORIGIN),
                                   "poses": len(task.data), "start": str(options.start), "rival": str(options.rival)})
     trained = train(scorer, task.draw, task.loss, loop, run, validation)
+    if start:
+        blend(trained, start, options.blend)
     if not processes.main:
         return ""
     scores = {f"val_{name}": round(float(value), 4) for name, value in validation(trained).items()}
     scores.update({f"test_{name}": round(float(value), 4) for name, value in Validation(task, options.data, "test")(trained).items()})
     out = options.out or BUNDLED / OPEN_POSE_SCORER
+    before = start and {**start.about["training"], "share": 1 - options.blend}
     save_pose_scorer(out, trained, {
         "text_encoder": {"id": task.encoder.id, "dim": task.encoder.dim}, "scores": scores,
-        "training": {"steps": loop.steps, "before": start and start.about["training"], "excluded": list(UNCLEAR_ORIGIN),
+        "training": {"steps": loop.steps, "before": before, "excluded": list(UNCLEAR_ORIGIN),
                      "poses": len(task.data.rows("train")), "commit": source_commit(), "seconds": round(time.monotonic() - begun)},
         "licence": "Apache-2.0; training data: docs/model_cards/open_pose_scorer.md"})
     if out.parent == BUNDLED:
         write_manifest_entry(out.name, "Apache-2.0 (docs/model_cards/open_pose_scorer.md)",
                              "python -m contrapposto.models.training.train_pose_scorer --data DIR")
     return f"{out}: {scores}"
+
+
+@torch.no_grad()
+def blend(scorer, start, share):
+    """Mixes weights with those the training began from, in place, which keeps what was known (Wortsman et al. 2022)."""
+    for weight, old in zip(scorer.state_dict().values(), start.state_dict().values()):
+        weight.mul_(share).add_(old, alpha=1 - share)
 
 
 if __name__ == "__main__":

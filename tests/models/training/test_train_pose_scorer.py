@@ -64,7 +64,7 @@ def test_a_sentence_draws_poses_of_its_side(task):
 
 
 def test_training_writes_weights_that_load(folder, tmp_path):
-    options = Namespace(data=folder, steps=None, run=tmp_path / "run", rival=None, start=None, device="cpu",
+    options = Namespace(data=folder, steps=None, run=tmp_path / "run", rival=None, start=None, blend=1.0, device="cpu",
                         out=tmp_path / "scorer.safetensors")
     assert "test_sides" in training.run_training(options, SMALL)
     scorer = load_pose_scorer(options.out)
@@ -109,3 +109,10 @@ def test_rivalry_pulls_right_poses_above_wrong_ones(task, rivals, monkeypatch):
         optimizer.step()
         losses.append(loss.item())
     assert sum(losses[-5:]) < 0.5 * sum(losses[:5])
+
+
+def test_blending_lies_between_the_weights():
+    new, old = (training.PoseScorer(SMALL.network) for _ in range(2))
+    expected = 0.25 * new.text_in.weight + 0.75 * old.text_in.weight
+    training.blend(new, old, 0.25)
+    torch.testing.assert_close(new.text_in.weight, expected)
