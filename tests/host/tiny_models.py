@@ -83,6 +83,32 @@ def save_checkpoint(path, unet):
         save_file(weights, str(path))
 
 
+def control_net(seed):
+    """A ControlNet for the UNets above as our training exports it, with random numbers where a fresh one has zeros."""
+    from diffusers import UNet2DConditionModel
+
+    from contrapposto.models.training.train_previous_frame import control_net_weights, new_module
+
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        unet = UNet2DConditionModel(block_out_channels=(CHANNELS, CHANNELS), layers_per_block=1, cross_attention_dim=TEXT_WIDTH,
+                                    down_block_types=("CrossAttnDownBlock2D", "DownBlock2D"), attention_head_dim=8,
+                                    up_block_types=("UpBlock2D", "CrossAttnUpBlock2D"))
+        weights = control_net_weights(new_module(unet, seed))
+        return {name: torch.randn_like(weight) * 0.01 if name.startswith("zero_convs") else weight for name, weight in weights.items()}
+
+
+def stock_control_nets(server, names):
+    """Puts ControlNets of those file names into a server's folder."""
+    from safetensors.torch import save_file
+
+    folder = server.base / "models" / "controlnet"
+    folder.mkdir(parents=True, exist_ok=True)
+    for seed, name in enumerate(names):
+        if not (folder / name).exists():
+            save_file({key: weight.half().contiguous() for key, weight in control_net(seed).items()}, str(folder / name))
+
+
 def stock(server):
     """Puts the checkpoint that the example workflows name into a server's folder."""
     checkpoint = server.base / "models" / "checkpoints" / "sd-v1-5-inpainting.ckpt"
