@@ -9,6 +9,7 @@ import comfy.sample
 import torch
 
 from ..models.checks import InputError
+from ..models.pose_correction.depth_to_image import ksampler_settings
 
 PLAIN_HINT = 3  # channels
 
@@ -24,7 +25,7 @@ class Control:
 
 
 class HostedDiffusion:
-    """``ports.ImageDiffusion`` whose texts are CONDITIONING. It samples as KSampler does at denoise 1.
+    """``ports.ImageDiffusion`` whose texts are CONDITIONING. It samples as KSampler does.
 
     Args:
         model: MODEL.
@@ -75,7 +76,8 @@ class HostedDiffusion:
     def scale(self, latents):
         return self.model.model.process_latent_in(latents)
 
-    def sample(self, positive, negative, latents, change_mask=None, beside=None, seed=0, steps=25, guidance=7.5, on_step=None, hints=None):
+    def sample(self, positive, negative, latents, change_mask=None, beside=None, seed=0, steps=25, guidance=7.5, on_step=None, hints=None,
+               strength=1.0):
         texts = positive, negative
         if beside is not None:
             masked = self.model.model.process_latent_out(beside[:, 1:])
@@ -84,16 +86,18 @@ class HostedDiffusion:
             if hints and name in hints:
                 texts = apply_control(*texts, control, hints[name], self.vae)
         latents = comfy.sample.fix_empty_latent_channels(self.model, latents)
+        run, denoise = ksampler_settings(steps, strength)
         callback = None if on_step is None else lambda step, x0, x, total: on_step(step + 1, total)
         return comfy.sample.sample(
             self.model,
             comfy.sample.prepare_noise(latents, seed),
-            steps,
+            run,
             guidance,
             self.sampler_name,
             self.scheduler,
             *texts,
             latents,
+            denoise=denoise,
             noise_mask=None if change_mask is None else change_mask[:, None],
             callback=callback,
             disable_pbar=True,
