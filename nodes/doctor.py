@@ -18,7 +18,7 @@ class Doctor(io.ComfyNode):
             io.Schema,
             node_id="ContrappostoDoctor",
             display_name="Doctor",
-            category="contrapposto",
+            category="contrapposto/help",
             description="Looks over this installation: packages, bundled files, your own files and where they belong, and a picture from a "
             "sentence as a self-test. Copy the report when you ask for help; it holds no passwords, and your home folder is written as ~.",
             search_aliases=["diagnose", "check installation", "missing files", "help"],

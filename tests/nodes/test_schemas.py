@@ -6,7 +6,7 @@ import fake_comfy
 import pytest
 
 RANGED = ("INT", "FLOAT")
-STEPS = {"pose", "avatar", "render", "personalization", "pose correction", "dancing avatar", "parts to whole", "motion"}
+STEPS = {"pose", "avatar", "render", "personalization", "pose correction", "dancing avatar", "parts to whole", "motion", "help"}
 
 
 @pytest.fixture
