@@ -10,14 +10,12 @@ import pytest
 NODES = """LoadTextToPose TextToPose RankPoses LoadPosePrior DecodeVPoser EncodeVPoser RegularisePose SetHands ChoosePose EditPose
 LoadBodyModel LoadAvatar RetargetPose CompareRetarget AvatarTo3D
 FrameBody RenderGrayBody RenderAvatar RenderDepth RenderPoseMap RenderPartMap RenderStudio GroundCamera
-PasteAvatarBack EncodeAvatar LoadPersonalizationPatch PersonalizeConditioning
-ComposeAvatars CropCanvas StitchCanvas OccluderFromDepth
-DepthToImage SaveImageMeshPairs
-BackgroundPlate PreviousFrameGuide DancingAvatarFrameLoop
-PromptTemplate PromptParse TrainAppearanceModule AvatarVideo
+PasteAvatarBack EncodeAvatar LoadPersonalizationPatch PersonalizeConditioning ComposeAvatars CropCanvas StitchCanvas
+OccluderFromDepth
+FitBody BodyFromSam3d LoadBodyPose DifficultyGate KeepHardPictures OccludedBodyDepth DepthToImage AugmentPose SaveImageMeshPairs
+BackgroundPlate PreviousFrameGuide DancingAvatarFrameLoop PromptTemplate PromptParse TrainAppearanceModule AvatarVideo
 LoadParts2Whole ReferencePart ApplyParts2Whole ReferenceSimilarity
-LoadMotion EditMotion SaveMotion PreviewMotion ToCoreRig
-EvaluateVideo EvaluatePoses
+LoadMotion EditMotion SaveMotion PreviewMotion ToCoreRig EvaluateVideo EvaluatePoses
 Doctor""".split()
 HEAVY = "diffusers transformers smplx pyrender human_body_prior scipy cv2 PIL roma tokenizers safetensors".split()
 
