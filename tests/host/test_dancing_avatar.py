@@ -1,9 +1,12 @@
 """The frame loop inside a real ComfyUI, with models of a few hundred thousand random weights (tiny_nodes)."""
 
+import json
 import time
+from dataclasses import replace
 
 import comfy_host
 import pytest
+import tiny_models
 import torch
 
 LOOP = "ContrappostoDancingAvatarFrameLoop"
@@ -219,3 +222,28 @@ def test_a_killed_host_loses_nothing(host):
         assert torch.equal(video, frames_of(server, dance(24, cache_gb=0.0))[0])
     finally:
         server.stop()
+
+
+POSE_NET, TEMPORAL_NET = "control_v11p_sd15_openpose_fp16.safetensors", "diffusion_pytorch_model.fp16.safetensors"
+
+
+@pytest.mark.slow
+def test_the_workflow_paints_a_dance_with_nets_as_we_train_them(server):
+    """The API twin at a quarter of its size, two frames and one step; Load ControlNet Model reads what our training exports."""
+    from contrapposto.models.bodies.body import load_body_model
+    from contrapposto.models.motion import save_motion
+    from contrapposto.models.types import BodyPose
+
+    tiny_models.stock(server)
+    tiny_models.stock_control_nets(server, (POSE_NET, TEMPORAL_NET))
+    save_motion(server.base / "input" / "dance.bvh", replace(BodyPose.rest(4), transl=torch.rand(4, 3), fps=24.0), load_body_model())
+    prompt = json.loads((comfy_host.PACK / "example_workflows" / "api" / "dancing_avatar_text_bvh.json").read_text())
+    for each in prompt.values():
+        inputs = each["inputs"]
+        inputs |= {key: inputs[key] // 4 for key in ("width", "height") if key in inputs}
+        inputs |= {"steps": 1} if "steps" in inputs else {}
+        inputs |= {"end": 2} if each["class_type"] == "ContrappostoEditMotion" else {}
+    loop = next(key for key, each in prompt.items() if each["class_type"] == LOOP)
+    prompt["save"] = node("SaveTensors", image=[loop, 0], name="frames", note=[loop, 2])
+    frames, said = frames_of(server, prompt)
+    assert frames.shape == (2, 128, 128, 3) and "2 frames" in said and not torch.equal(frames[0], frames[1])
