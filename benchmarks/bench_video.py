@@ -44,7 +44,7 @@ def run(rounds=5):
         except InputError as error:
             rows.append({"name": "film", "value": "-", "reference": str(error), "ratio": "-", "goal": "at least as fast", "met": None})
     shots = swaying(24), swaying(240)
-    peak(shots[0], background)  # what the first film of a process keeps for all
+    peak(shots[1], background)  # the heap of a process settles over its first hundred frames
     short, long = (peak(given, background) for given in shots)
     name = "peak memory while 240 frames are made and thrown away, vs 24"
     rows.append({"name": name, "value": f"{long:.0f} MB", "reference": f"{short:.0f} MB", "ratio": long / short,
