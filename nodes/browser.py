@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import sys
 from pathlib import Path
 
 import folder_paths
@@ -20,9 +21,8 @@ ROWS_MAX = 256  # poses that the browser is sent
 
 def register_routes():
     """Adds ``GET /contrapposto/figure?avatar=NAME``; ComfyUI calls it once, at its start."""
-    from server import PromptServer
-
-    server = getattr(PromptServer, "instance", None)
+    module = sys.modules.get("server")  # ComfyUI's, which is there before any pack; nobody else's import shall start it
+    server = getattr(getattr(module, "PromptServer", None), "instance", None)
     if server is None:  # somebody loads the nodes without a server, to list them
         return
     from aiohttp import web
