@@ -43,7 +43,7 @@ def picture(server, run, node):
 
 def test_twin_succeeds_as_shipped(first):
     prompt, run = first
-    assert run.succeeded, run.error
+    assert run.succeeded, str(run.error)
     assert not run.cached & {ours(prompt, "TextToPose"), ours(prompt, "RenderAvatar")}  # other tests may have left loaders in the cache
 
 
