@@ -32,7 +32,7 @@ demo: $(VENV)/.demo-ready
 	$(PY) -m contrapposto demo --out $(OUT)
 
 test: $(VENV)/.test-ready lint
-	$(PY) -m pytest -m "not slow" --numprocesses $(JOBS) --dist loadfile
+	$(PY) -m pytest -m "not slow" --numprocesses $(JOBS) --dist loadgroup
 
 test-slow: $(VENV)/.test-ready
 	$(PY) -m pytest -m slow

@@ -10,6 +10,13 @@ import pytest
 import torch
 
 
+def pytest_collection_modifyitems(items):
+    """Of several processes one gets all tests of real hosts and browsers, so that each host runs once; the rest goes by file."""
+    for item in items:
+        hosted = item.path.parent.name in ("host", "canvas")
+        item.add_marker(pytest.mark.xdist_group("hosts" if hosted else str(item.path)))
+
+
 @pytest.fixture(autouse=True)
 def _seeded():
     torch.manual_seed(0)
