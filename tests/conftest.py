@@ -10,6 +10,7 @@ import pytest
 import torch
 
 
+@pytest.hookimpl(tryfirst=True)  # before pytest-xdist reads the marks
 def pytest_collection_modifyitems(items):
     """Of several processes one gets all tests of real hosts and browsers, so that each host runs once; the rest goes by file."""
     for item in items:
