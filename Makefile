@@ -7,7 +7,6 @@ PYTHON ?= python3
 VENV   ?= .venv
 TORCH  ?= torch==2.13.0
 DATA   ?= ../shared/data/text_pose
-JOBS   ?= 2
 OUT    ?= output/demo
 PY     := $(VENV)/bin/python
 PIP    := $(PY) -m pip install --quiet --disable-pip-version-check
@@ -32,7 +31,7 @@ demo: $(VENV)/.demo-ready
 	$(PY) -m contrapposto demo --out $(OUT)
 
 test: $(VENV)/.test-ready lint
-	$(PY) -m pytest -m "not slow" --numprocesses $(JOBS) --dist loadgroup
+	$(PY) -m pytest -m "not slow"
 
 test-slow: $(VENV)/.test-ready
 	$(PY) -m pytest -m slow

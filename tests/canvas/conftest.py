@@ -11,8 +11,12 @@ sys.path.insert(0, str(Path(__file__).parent))
 import comfy_host
 import comfy_page
 
+HOSTS = comfy_host.find_hosts() or [None]
+# a page takes long to load: the newest ComfyUI is seen in every run, the older ones in `make test-slow`
+PARAMS = [pytest.param(host, marks=[pytest.mark.slow] if number else [], id=host and host.version) for number, host in enumerate(HOSTS)]
 
-@pytest.fixture(scope="session", params=comfy_host.find_hosts() or [None], ids=lambda host: host and host.version)
+
+@pytest.fixture(scope="session", params=PARAMS)
 def server(request):
     """A running ComfyUI, shared with the tests in tests/host."""
     if reason := comfy_host.usable(request.param):
