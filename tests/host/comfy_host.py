@@ -156,12 +156,19 @@ class Run:
 class ComfyServer:
     """A running ComfyUI process with this pack and our test models as its only custom nodes, in a temporary base folder."""
 
+    folders = (PACK_FOLDER,)  # names of the folders in custom_nodes that hold our pack
+    packs = (TEST_NODES,)  # custom nodes beside ours
+    environment = {}  # variables of the process, beside the host's
+    arguments = ()  # for ComfyUI's command line
+
     def __init__(self, host: ComfyHost):
         self.host = host
         self.base = Path(tempfile.mkdtemp(prefix="contrapposto-host-"))
         (self.base / "custom_nodes").mkdir()
-        (self.base / "custom_nodes" / PACK_FOLDER).symlink_to(PACK, target_is_directory=True)
-        (self.base / "custom_nodes" / TEST_NODES.name).symlink_to(TEST_NODES, target_is_directory=True)
+        for folder in self.folders:
+            (self.base / "custom_nodes" / folder).symlink_to(PACK, target_is_directory=True)
+        for pack in self.packs:
+            (self.base / "custom_nodes" / pack.name).symlink_to(pack, target_is_directory=True)
         (self.base / "input").mkdir()
         shutil.copy(host.root / "input" / "example.png", self.base / "input")  # a fresh ComfyUI has it
         settings = self.base / "user" / "default" / "comfy.settings.json"
@@ -178,10 +185,10 @@ class ComfyServer:
     def _start(self):
         command = [self.host.python, "main.py", "--cpu", "--listen", "127.0.0.1", "--port", str(self.port)]
         command += ["--disable-auto-launch", "--disable-api-nodes", "--base-directory", str(self.base)]
-        command += ["--database-url", "sqlite:///:memory:"]
+        command += ["--database-url", "sqlite:///:memory:", *self.arguments]
         with open(self.log_path, "w") as log:
             process = subprocess.Popen(
-                command, cwd=self.host.root, env=self.host.environment(), stdout=log, stderr=subprocess.STDOUT
+                command, cwd=self.host.root, env=self.host.environment() | self.environment, stdout=log, stderr=subprocess.STDOUT
             )
         deadline = time.monotonic() + BOOT_SECONDS
         while time.monotonic() < deadline and process.poll() is None:
