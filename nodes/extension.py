@@ -31,6 +31,7 @@ from . import (
     preview_motion,
     ranking,
     render,
+    replacements,
 )
 
 NODES = [
@@ -113,3 +114,7 @@ class ContrappostoExtension(ComfyExtension):
         host.register_model_folders()
         browser.register_routes()
         return NODES
+
+    async def on_load(self):
+        """Called by a ComfyUI that knows replacements, and by no older one."""
+        await replacements.register_replacements(replacements.REPLACEMENTS)

@@ -27,12 +27,19 @@ class Declared:
         self.id, self.options = id, options
 
 
-def kind(io_type):
+class NewerDeclared(Declared):
+    """As ComfyUI 0.33 has it."""
+
+    def __init__(self, id=None, advanced=None, **options):
+        super().__init__(id, advanced=advanced, **options)
+
+
+def kind(io_type, declared=Declared):
     """Returns a stand-in for one of ComfyUI's socket types."""
     return SimpleNamespace(
         io_type=io_type,
-        Input=type("Input", (Declared,), {"io_type": io_type}),
-        Output=type("Output", (Declared,), {"io_type": io_type}),
+        Input=type("Input", (declared,), {"io_type": io_type}),
+        Output=type("Output", (declared,), {"io_type": io_type}),
     )
 
 
@@ -42,6 +49,14 @@ class Schema(SimpleNamespace):
     def __init__(self, node_id, display_name, category, description="", inputs=(), outputs=(), is_output_node=False,
                  hidden=()):
         super().__init__(**{name: value for name, value in locals().items() if name not in ("self", "__class__")})
+
+
+class NewerSchema(Schema):
+    """As ComfyUI 0.33 has it."""
+
+    def __init__(self, *args, search_aliases=None, **options):
+        super().__init__(*args, **options)
+        self.search_aliases = search_aliases
 
 
 class NodeOutput:
@@ -66,16 +81,17 @@ class ProgressBar:
         self.reports.append((value, total))
 
 
-def modules(models_dir):
-    """Returns {module name: stand-in}; ``models_dir`` plays ComfyUI's models folder."""
+def modules(models_dir, newer=False):
+    """Returns {module name: stand-in}; ``models_dir`` plays ComfyUI's models folder. ``newer`` knows the options that 0.3.76 lacks."""
+    declared = NewerDeclared if newer else Declared
     types = {"Int": "INT", "Float": "FLOAT", "String": "STRING", "Boolean": "BOOLEAN", "Combo": "COMBO"}
     types |= {"Image": "IMAGE", "Mask": "MASK", "Clip": "CLIP", "ClipVision": "CLIP_VISION", "MultiType": "COMFY_MULTITYPED_V3"}
     types |= {"Model": "MODEL", "Vae": "VAE", "Conditioning": "CONDITIONING", "Latent": "LATENT", "ControlNet": "CONTROL_NET"}
     types |= {"Video": "VIDEO"}
     io = SimpleNamespace(
-        **{name: kind(io_type) for name, io_type in types.items()},
-        Custom=kind,
-        Schema=Schema,
+        **{name: kind(io_type, declared) for name, io_type in types.items()},
+        Custom=lambda io_type: kind(io_type, declared),
+        Schema=NewerSchema if newer else Schema,
         ComfyNode=type("ComfyNode", (), {"hidden": None}),
         Hidden=SimpleNamespace(unique_id="UNIQUE_ID", dynprompt="DYNPROMPT"),
         NodeOutput=NodeOutput,
@@ -147,3 +163,22 @@ def load_pack(folder):
 async def _nodes(module):
     extension = await module.comfy_entrypoint()
     return {node.define_schema().node_id: node for node in await extension.get_node_list()}
+
+
+def newest_declarations(folder):
+    """Returns ({node id: schema}, the list of replaced nodes) as a new ComfyUI sees them; ``folder`` is empty, for links and models."""
+    link = Path(folder) / "custom_nodes" / "ComfyUI-Contrapposto"
+    link.parent.mkdir()
+    link.symlink_to(PACK, target_is_directory=True)
+    stand_ins = modules(Path(folder) / "models", newer=True)
+    hidden = {name: sys.modules.get(name) for name in stand_ins}
+    sys.modules.update(stand_ins)
+    try:
+        schemas = {node_id: node.define_schema() for node_id, node in load_pack(link).items()}
+    finally:
+        for name, module in hidden.items():
+            if module is None:
+                del sys.modules[name]
+            else:
+                sys.modules[name] = module
+    return schemas, sys.modules[str(link).replace(".", "_x_") + ".nodes.replacements"].REPLACEMENTS

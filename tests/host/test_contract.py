@@ -1,0 +1,38 @@
+"""A real ComfyUI offers every node as promised in tests/nodes/object_info.json."""
+
+import sys
+
+import comfy_host
+import pytest
+
+sys.path.insert(0, str(comfy_host.PACK / "tests" / "nodes"))
+
+import contract
+
+SINCE = {"advanced": "0.9.2", "search_aliases": "0.10.0"}  # what an older ComfyUI does not send; it only decorates
+
+
+@pytest.fixture(scope="module")
+def offered(server):
+    info = server.get_json("/object_info")
+    return {name: contract.of_object_info(node) for name, node in info.items() if name.startswith("Contrapposto")}
+
+
+def lacks(host):
+    """Fields of the promise that this ComfyUI does not know."""
+    version = [int(part) for part in host.version.split(".")]
+    return {field for field, since in SINCE.items() if version < [int(part) for part in since.split(".")]}
+
+
+def without(fields, value):
+    """The promise without fields that a host does not send."""
+    if isinstance(value, dict):
+        return {key: without(fields, part) for key, part in value.items() if key not in fields}
+    return [without(fields, part) for part in value] if isinstance(value, list) else value
+
+
+def test_object_info_is_as_promised(host, offered):
+    promised = contract.read()
+    in_list_order = {name: offered[name] for name in promised if name in offered} | offered  # hosts sort the nodes as they like
+    changed = contract.differences(without(lacks(host), promised), in_list_order)
+    assert not changed, "\n".join(changed) + f"\n{contract.REFRESH}"
