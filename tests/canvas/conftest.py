@@ -34,8 +34,17 @@ def browser():
         yield browser
 
 
-@pytest.fixture
-def page(browser, server):
-    """ComfyUI's page; only the local server can be reached from it."""
+@pytest.fixture(scope="session")
+def shared_page(browser, server):
+    """ComfyUI's page; only the local server can be reached from it. It takes longer to load than most tests take to run."""
     with comfy_page.comfy_page(browser, server.url) as page:
         yield page
+
+
+@pytest.fixture
+def page(shared_page):
+    """The shared page, emptied. Afterwards no error may have come from our files."""
+    comfy_page.clean(shared_page)
+    with comfy_page.our_errors(shared_page) as found:
+        yield shared_page
+    assert found == []

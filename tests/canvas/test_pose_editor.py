@@ -44,13 +44,6 @@ BENT = {"joints": {"left_shoulder": [0.3, 0.4, 0.5], "right_knee": [1.2, 0, 0], 
 VALUE = "() => editorNode.widgets.find(w => w.name === 'edits').value"
 
 
-@pytest.fixture(scope="module")
-def page(browser, server):
-    """One page for all tests of this file: it takes longer to load than they take to run."""
-    with comfy_page.comfy_page(browser, server.url) as page:
-        yield page
-
-
 @pytest.fixture
 def editor(page):
     """Opens an editor on the page; with an avatar linked if it is told so."""
