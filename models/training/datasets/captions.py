@@ -23,8 +23,8 @@ from .verbs import as_gerund, as_verb
 
 STANDING = ("stand", "stand_together", "stand_wide", "contrapposto")  # phrases for a lone gesture fit these stances
 # Of drawn captions; kinds that a data folder lacks are left out. Gestures have their own share: there are 134 stances, and people ask most
-# for what somebody who stands does with the arms.
-SHARES = {"natural": 0.20, "gesture": 0.11, "template": 0.08, "clip": 0.05, "described": 0.11, "action": 0.30, "sides": 0.15}
+# for what somebody who stands does with the arms. The set's long "combo" captions teach which side belongs to which limb.
+SHARES = {"natural": 0.17, "gesture": 0.08, "stance": 0.05, "combo": 0.20, "clip": 0.04, "described": 0.08, "action": 0.25, "sides": 0.13}
 SCENE, SUBJECT, PREFIX, MIRROR, SENTENCE = 0.35, 0.6, 0.12, 0.5, 0.1  # chances of each change
 MAX_DESCRIBED = 40_000  # poses that are described; more only make drawing slower
 TWIN = 0.4  # of the captions come with a twin in another place
@@ -110,7 +110,8 @@ class CaptionSource:
         sources = {
             "natural": (self.natural, Balanced(known, lambda group: (group.stance, bool(group.modifiers)))),
             "gesture": (self.gesture, Balanced(gestures(known, self.phrases), lambda gesture: gesture.modifier[:2])),
-            "template": (self.template, Balanced([c for c in own if c.kind != "clip"], lambda caption: caption.kind)),
+            "stance": (self.template, Balanced([c for c in own if c.kind == "stance"], lambda caption: caption.kind)),
+            "combo": (self.template, Balanced([c for c in own if c.kind == "combo"], lambda caption: caption.kind)),
             "clip": (self.template, Balanced([c for c in own if c.kind == "clip"], lambda caption: caption.text)),
             "described": (self.described, describe(data, split)),
             "action": (self.action, Balanced([a for a in actions if a.family != "sides"], lambda action: action)),

@@ -116,7 +116,7 @@ def test_only_poses_of_the_split_are_drawn(folder):
 def test_a_folder_without_phrases_draws_its_own_captions(tmp_path):
     folder = fake.write(tmp_path / "plain")
     source = CaptionSource(load_text_pose(folder), folder)
-    assert set(source.sources) == {"template", "clip", "described"} and len(source.pool("e", 20)) == 20
+    assert set(source.sources) == {"combo", "clip", "described"} and len(source.pool("e", 20)) == 20
 
 
 def pose_with(joint, rotmat):

@@ -111,7 +111,7 @@ def test_the_authored_part_trains_as_the_shipped_one_does(tmp_path):
     groups, problems = load_groups(tmp_path / "data", data, "train")
     assert not problems and {group.stance for group in groups} <= set(library()["stances"])
     source = CaptionSource(data, tmp_path / "data")
-    assert {"natural", "gesture", "template", "described"} <= set(source.sources) and len(source.pool("x", 50)) == 50
+    assert {"natural", "gesture", "stance", "combo", "described"} <= set(source.sources) and len(source.pool("x", 50)) == 50
     trained = {c.text.lower() for c in data.captions if c.split == "train"}
     assert not trained & {c.text.lower() for c in data.captions if c.split == "test" and c.kind == "combo"}
 
