@@ -256,8 +256,8 @@ class AvatarTo3D(io.ComfyNode):
 
     @classmethod
     def execute(cls, posed_avatar, fps, filename_prefix):
-        path = host.free_output_path(filename_prefix, ".glb")
-        write_animated_glb(path, posed_avatar, fps, path.stem)
+        with host.new_output_file(filename_prefix, ".glb") as path:
+            write_animated_glb(path, posed_avatar, fps, path.stem)
         return io.NodeOutput(convert.figure_to_mesh(posed_avatar), host.core_file_3d(path), host.inside_output(path))
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from comfy_api.v0_0_2 import io
 
+from ..models.assets.files import atomic_write
 from ..models.checks import InputError
 from . import browser, host, ranking, sockets
 from .sockets import declare
@@ -89,5 +90,6 @@ def _thumbnails(body_pose) -> list[Path]:
         return paths
     pictures = host.to_intermediate(ranking.gray_pictures(body_pose, PICTURE_SIZE)).mul(255).round().byte().cpu().numpy()
     for path, picture in zip(paths, pictures):
-        Image.fromarray(picture).save(path)
+        with atomic_write(path, "thumbnail") as part:
+            Image.fromarray(picture).save(part, "PNG")
     return paths

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from fractions import Fraction
+from itertools import count
 from pathlib import Path
 
 import comfy.model_management
@@ -13,6 +15,7 @@ import folder_paths
 import torch
 
 from ..models.assets import search
+from ..models.assets.files import claim_path, remove_abandoned
 from ..models.checks import InputError
 from ..models.text_to_pose.text_encoder import CLIP_L, TextStates
 
@@ -110,12 +113,14 @@ def to_intermediate(value):
     return value.to(comfy.model_management.intermediate_device())
 
 
-def free_output_path(prefix, suffix):
-    """Returns a file name in ComfyUI's output folder that is not taken."""
+@contextmanager
+def new_output_file(prefix, suffix):
+    """Gives a path in ComfyUI's output folder that is ours while it is written: several servers may share the folder."""
     folder, name, counter, _, _ = folder_paths.get_save_image_path(prefix, folder_paths.get_output_directory())
-    while (path := Path(folder).resolve() / f"{name}_{counter:05}_{suffix}").exists():
-        counter += 1
-    return path
+    folder = Path(folder).resolve()
+    remove_abandoned(folder)
+    with claim_path(folder / f"{name}_{number:05}_{suffix}" for number in count(counter)) as path:
+        yield path
 
 
 def inside_output(path):

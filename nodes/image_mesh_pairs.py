@@ -58,17 +58,23 @@ class SaveImageMeshPairs(io.ComfyNode):
         body = (body_model or load_body_model()).to(image.device)
         pairs = make_pairs(convert.image_to_rgb(image)[picture], body_pose.to(image.device), camera, body,
                            _masks(mask, picture, len(image)), {"prompt": prompt, "seed": image_seed}, vertices or meshes != NO_MESHES)
-        path, report = host.free_output_path(filename_prefix, ".tar"), host.progress()
-        with ShardWriter(path) as shard:
-            for row in range(len(pairs)):
-                shard.add(pairs[row])
-                report(row + 1, len(pairs))
-        if meshes != NO_MESHES:
-            for sample, vertices_of in zip(shard.ids, pairs.vertices):
-                write_mesh(path.with_name(f"{path.stem}meshes") / f"{sample}.{meshes}", vertices_of, pairs.faces)
-        if spin_layout:
-            export_spin(read_shard(path), path.with_name(f"{path.stem}spin"), crops=True)
+        with host.new_output_file(filename_prefix, ".tar") as path:
+            _write(path, pairs, meshes, spin_layout)
         return io.NodeOutput(str(path), ui={"text": (str(path),)})
+
+
+def _write(path, pairs, meshes, spin_layout):
+    """Writes the shard and what was asked for beside it."""
+    report = host.progress()
+    with ShardWriter(path) as shard:
+        for row in range(len(pairs)):
+            shard.add(pairs[row])
+            report(row + 1, len(pairs))
+    if meshes != NO_MESHES:
+        for sample, vertices in zip(shard.ids, pairs.vertices):
+            write_mesh(path.with_name(f"{path.stem}meshes") / f"{sample}.{meshes}", vertices, pairs.faces)
+    if spin_layout:
+        export_spin(read_shard(path), path.with_name(f"{path.stem}spin"), crops=True)
 
 
 def _masks(mask, picture, pictures):

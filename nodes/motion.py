@@ -206,8 +206,8 @@ class SaveMotion(io.ComfyNode):
         if posed_avatar is not None and len(posed_avatar) != len(body_pose):
             raise InputError("posed_avatar", f"{len(posed_avatar)} rows", f"do not fit {len(body_pose)} poses",
                              "Retarget the same poses that you save.")
-        path = host.free_output_path(filename_prefix, FORMATS[format])
-        save_motion(path, body_pose, body_model or load_body_model(), posed_avatar, format)
+        with host.new_output_file(filename_prefix, FORMATS[format]) as path:
+            save_motion(path, body_pose, body_model or load_body_model(), posed_avatar, format)
         if path.suffix == ".glb":
             solid, inside = host.core_file_3d(path), host.inside_output(path)
         else:

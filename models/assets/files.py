@@ -6,11 +6,14 @@ import hashlib
 import json
 import os
 import tempfile
+import time
 from contextlib import contextmanager
 from pathlib import Path
 
 from ..checks import InputError
 
+PART = ".part"  # how unfinished files end; no list of models, pictures or shards shows such files
+ABANDONED = 24 * 3600  # seconds without a change after which an unfinished file belongs to nobody
 CONFIG_KEY = "config"  # safetensors metadata holds strings only, so the config is one JSON string
 
 
@@ -98,6 +101,9 @@ def write_safetensors(path, tensors, config):
 def atomic_write(path, name="output file"):
     """Gives a temporary path beside ``path``; on success it replaces ``path``, on failure nothing is left.
 
+    The temporary name is ``.NAME.RANDOM.part``: it starts with a dot and has no other suffix, so nobody takes it for a finished file.
+    Only a killed process leaves such a file behind; `remove_abandoned` clears them away.
+
     Example::
 
         with atomic_write("poses.npz") as part:
@@ -109,7 +115,7 @@ def atomic_write(path, name="output file"):
     path = Path(path)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        handle, part = tempfile.mkstemp(prefix=f".{path.stem}.", suffix=f".part{path.suffix}", dir=path.parent)
+        handle, part = tempfile.mkstemp(prefix=f".{path.name}.", suffix=PART, dir=path.parent)
         os.close(handle)
     except OSError as error:
         raise InputError(name, path, f"cannot be written ({error.strerror})", "Choose a folder you may write to.") from None
@@ -123,6 +129,58 @@ def atomic_write(path, name="output file"):
         raise InputError(name, path, problem, "Check the disk's free space and permissions.") from error
     finally:
         part.unlink(missing_ok=True)
+
+
+@contextmanager
+def claim_path(paths, name="output file"):
+    """Gives the first of the paths that nobody has written and nobody else is writing, in this process or another one.
+
+    Example::
+
+        with claim_path(folder / f"motion_{number:05}.glb" for number in count()) as path:
+            write_animated_glb(path, figure)
+
+    Args:
+        paths: iterable of paths in the order of preference, as long as needed.
+
+    Raises:
+        InputError: the folder cannot be written.
+    """
+    path, mark = next(filter(None, map(lambda path: _claimed(Path(path), name), paths)))
+    try:
+        yield path
+    finally:
+        mark.unlink(missing_ok=True)
+
+
+def _claimed(path, name):
+    """(path, file that marks it as ours), or None when it is taken."""
+    mark = path.with_name(f".{path.name}.claim{PART}")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        os.close(os.open(mark, os.O_CREAT | os.O_EXCL | os.O_WRONLY))
+    except FileExistsError:
+        return None
+    except OSError as error:
+        raise InputError(name, path, f"cannot be written ({error.strerror})", "Choose a folder you may write to.") from None
+    if path.exists():  # looked at only now: whoever wrote it may have let go of the mark a moment ago
+        mark.unlink(missing_ok=True)
+        return None
+    return path, mark
+
+
+def remove_abandoned(folder, seconds=ABANDONED):
+    """Removes what killed processes have left in a folder: unfinished files that nobody has changed for so many seconds."""
+    try:
+        entries = [entry for entry in os.scandir(folder) if entry.name.startswith(".") and entry.name.endswith(PART)]
+    except OSError:
+        return
+    for entry in entries:
+        try:
+            if time.time() - entry.stat().st_mtime > seconds:
+                os.unlink(entry.path)
+        except OSError:  # somebody else was faster, or may not
+            continue
 
 
 def _umask():

@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import hashlib
 import os
+from contextlib import suppress
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
-from ..assets.files import atomic_write
+from ..assets.files import atomic_write, remove_abandoned
 from ..checks import check_range
 
 DIGEST = "sha256"  # text chunk of the PNG
@@ -21,6 +22,8 @@ QUICK = 1  # zlib level: the largest gain for the least time
 
 class FrameCache:
     """A folder of finished frames, which holds no more than so many bytes: the frames used longest ago go first.
+
+    Several processes may use one folder: a frame that another one has just dropped is a frame that is not there.
 
     Args:
         folder: where the frames lie; made on the first write.
@@ -49,8 +52,9 @@ class FrameCache:
             path.unlink(missing_ok=True)
             self.sizes.pop(path.name, None)
             return None
-        os.utime(path)
-        self.sizes[path.name] = self.sizes.pop(path.name, path.stat().st_size)
+        with suppress(FileNotFoundError):
+            os.utime(path)
+            self.sizes[path.name] = self.sizes.pop(path.name, path.stat().st_size)
         return frame
 
     def put(self, key: str, frame: Tensor):
@@ -62,8 +66,9 @@ class FrameCache:
         path = self._path(key)
         with atomic_write(path, "frame cache") as part:
             _write(part, frame)
+            size = part.stat().st_size
         self.sizes.pop(path.name, None)
-        self.sizes[path.name] = path.stat().st_size
+        self.sizes[path.name] = size
         self._trim()
 
     def _path(self, key):
@@ -71,8 +76,11 @@ class FrameCache:
 
     def _by_age(self):
         """{file name: bytes}, the frame used longest ago first."""
-        found = [(entry.stat(), entry.name) for entry in os.scandir(self.folder) if entry.name.endswith(".png")] \
-            if self.folder.is_dir() else []
+        remove_abandoned(self.folder)
+        found = []
+        for entry in os.scandir(self.folder) if self.folder.is_dir() else ():
+            with suppress(FileNotFoundError):
+                found += [(entry.stat(), entry.name)] if entry.name.endswith(".png") else []
         return {name: stat.st_size for stat, name in sorted(found, key=lambda item: item[0].st_mtime_ns)}
 
     def _trim(self):

@@ -12,6 +12,7 @@ from functools import partial
 from pathlib import Path
 from typing import Protocol
 
+from ..assets.files import PART
 from ..checks import InputError, check_choice, check_range
 from ..pose_correction.pairs import ImageMeshPairs
 from ..pose_correction.shards import ShardWriter, read_manifest
@@ -153,5 +154,5 @@ def _check_folder(folder, plan, shard_size):
 
 def _sweep(folder):
     """Removes what killed workers have left."""
-    for path in [*folder.glob(".[0-9]*.part.tar"), *folder.glob(".[0-9]*.part.json")]:
+    for path in folder.glob(f".[0-9]*{PART}"):
         path.unlink(missing_ok=True)

@@ -12,7 +12,7 @@ from ..assets.files import atomic_write
 from ..checks import InputError, check_range, check_shape
 from .pictures import to_bytes
 
-SUFFIXES = (".mp4", ".mkv", ".mov")
+CONTAINERS = {".mp4": "mp4", ".mkv": "matroska", ".mov": "mov"}
 BT709 = 1  # primaries, transfer and matrix of HD video, as H.264 numbers them: players take untagged pictures for old television
 LIMITED_RANGE = 1  # 16..235, what every player expects of H.264
 MAX_SIDE = 8192
@@ -25,8 +25,8 @@ def check_video_path(path, name="--out"):
         InputError: another type of file, or PyAV is missing.
     """
     path = Path(path)
-    if path.suffix.lower() not in SUFFIXES:
-        raise InputError(name, path, f"has the type {path.suffix or '(none)'}", f"Name the file {path.stem or 'video'}{SUFFIXES[0]}.")
+    if path.suffix.lower() not in CONTAINERS:
+        raise InputError(name, path, f"has the type {path.suffix or '(none)'}", f"Name the file {path.stem or 'video'}.mp4.")
     _import_av()
     return path
 
@@ -59,7 +59,7 @@ def write_video(path, frames, fps, crf=17, preset="medium", metadata=None, name=
     first = next(pictures, None)
     if first is None:
         raise InputError("frames", 0, "make no video", "Give at least one frame.")
-    with atomic_write(path, name) as part, av.open(str(part), "w", options=_container_options(path)) as container:
+    with atomic_write(path, name) as part, _open(av, part, path) as container:
         container.metadata.update({key: str(text) for key, text in (metadata or {}).items()})
         stream = _h264_stream(container, first, rate, {"crf": str(crf), "preset": preset})
         count = 0
@@ -95,8 +95,11 @@ def _same_size(first, others):
         yield picture
 
 
-def _container_options(path):
-    return {} if path.suffix.lower() == ".mkv" else {"movflags": "+faststart+use_metadata_tags"}
+def _open(av, part, path):
+    """The container of ``path``, in a file whose name does not tell the format."""
+    kind = CONTAINERS[path.suffix.lower()]
+    options = {} if kind == "matroska" else {"movflags": "+faststart+use_metadata_tags"}
+    return av.open(str(part), "w", format=kind, options=options)
 
 
 def _h264_stream(container, first, rate, options):

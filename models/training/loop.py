@@ -18,7 +18,7 @@ from pathlib import Path
 import torch
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
-from ..assets.files import atomic_write
+from ..assets.files import atomic_write, remove_abandoned
 from ..checks import InputError
 from .curves import draw_curves
 from .processes import open_processes
@@ -105,6 +105,7 @@ class RunFolder:
         Raises:
             InputError: the folder holds a run with another config, or cannot be written.
         """
+        remove_abandoned(self.path)
         file, wanted = self.path / "config.json", json.loads(json.dumps(self.config))
         if file.exists():
             other = json.loads(file.read_text(encoding="utf-8"))["config"]
@@ -113,10 +114,10 @@ class RunFolder:
                 raise InputError("run folder", self.path, f"holds a run with another {', '.join(differing)}",
                                  "Choose another run name, or delete the folder to start anew.")
             return
-        with atomic_write(file, "run folder") as part:
-            part.write_text(json.dumps({"config": wanted, "commit": source_commit(*self.sources)}, indent=1) + "\n", encoding="utf-8")
-        with atomic_write(self.path / "source.diff") as part:
+        with atomic_write(self.path / "source.diff", "run folder") as part:
             part.write_text(_git("diff", "HEAD", "--", *self.sources), encoding="utf-8")
+        with atomic_write(file, "run folder") as part:  # last, because a folder with a config counts as opened
+            part.write_text(json.dumps({"config": wanted, "commit": source_commit(*self.sources)}, indent=1) + "\n", encoding="utf-8")
 
     def save(self, state):
         """Writes the checkpoint and the picture of the curve so far."""
@@ -139,8 +140,9 @@ class RunFolder:
                              "Delete it to start the run anew.") from None
 
     def lines(self):
-        """The lines of the curve, as dicts with "step"."""
-        return [json.loads(line) for line in self.curve.read_text(encoding="utf-8").splitlines()] if self.curve.exists() else []
+        """The lines of the curve, as dicts with "step"; without the last one, if a killed run wrote only its beginning."""
+        written = self.curve.read_text(encoding="utf-8") if self.curve.exists() else ""
+        return [json.loads(line) for line in written[: written.rfind("\n") + 1].splitlines()]
 
     def forget_after(self, step):
         """Drops lines of the curve that a resumed run will write again."""

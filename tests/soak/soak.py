@@ -19,13 +19,12 @@ from collections import Counter, defaultdict
 from pathlib import Path
 
 HERE = Path(__file__).parent
-if __name__ == "__main__":
-    sys.path[:0] = [str(HERE), str(HERE.parent / "host"), str(HERE.parents[2])]
+sys.path[:0] = [str(HERE), str(HERE.parent / "host")]
 
-import comfy_host
-import tiny_models
-import whole_files
-import workloads
+import comfy_host  # noqa: E402
+import tiny_models  # noqa: E402
+import whole_files  # noqa: E402
+import workloads  # noqa: E402
 
 BATCH = 10
 WARM = 50  # prompts after which nothing may grow
@@ -45,8 +44,8 @@ def soak(host, prompts, interrupts, seed=0, tell=lambda line: None):
     """Returns the report of one soak; `judge` says what is wrong with it."""
     rng, started = random.Random(seed), time.monotonic()
     server = SoakServer(host)
-    report = {"host": host.version, "prompts": prompts, "interrupts": interrupts, "seed": seed, "cache": "--cache-classic", "mix": Counter(),
-              "failed": [], "interrupted": 0, "too_late": 0, "readings": [], "broken": {}, "leftovers": []}
+    report = {"host": host.version, "prompts": prompts, "interrupts": interrupts, "seed": seed, "cache": "--cache-classic",
+              "mix": Counter(), "failed": [], "interrupted": 0, "too_late": 0, "readings": [], "broken": {}, "leftovers": []}
     try:
         tiny_models.stock(server)
         report["readings"].append({"prompts": 0, **reading(server)})

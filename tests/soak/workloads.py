@@ -9,13 +9,14 @@ import comfy_host
 TWINS = comfy_host.PACK / "example_workflows" / "api"
 C = "Contrapposto"
 TEXTS = (
-    "a person waves with the right hand", "kneeling on the left knee", "a yoga tree pose", "a person does a handstand", "sitting cross-legged",
-    "jumping with both arms raised", "a fencer lunges", "somebody ties a shoe", "dancing with bent knees", "a person throws a ball",
+    "a person waves with the right hand", "kneeling on the left knee", "a yoga tree pose", "a person does a handstand",
+    "sitting cross-legged", "jumping with both arms raised", "a fencer lunges", "somebody ties a shoe",
+    "dancing with bent knees", "a person throws a ball",
 )
 SIDES = (128, 160, 192)
 POSES, PRIOR, AVATAR = "open text-to-pose (bundled)", "open pose prior (bundled)", "default avatar (bundled)"
-EDIT = {"between": 0.3, "hold": 0.05, "start": 0, "end": 0, "blend": 2, "speed": 1.0, "fps": 12.0, "smooth": 0.0, "mirror": False, "loop": 0,
-        "floor": "each frame"}
+EDIT = {"between": 0.3, "hold": 0.05, "start": 0, "end": 0, "blend": 2, "speed": 1.0, "fps": 12.0, "smooth": 0.0, "mirror": False,
+        "loop": 0, "floor": "each frame"}
 LOOP = {"steps": 2, "cfg": 7.5, "sampler_name": "dpmpp_2m", "scheduler": "karras", "pose_strength": 1.0, "previous_frame_strength": 0.7,
         "previous_frame_end": 1.0, "reanchor_every": 0, "colour_hold": 0.0, "mask_dilation": 6, "feather": 3, "fps": 24.0, "cache_gb": 4.0}
 
@@ -84,7 +85,8 @@ def motion(rng):
 def frame_loop(rng):
     """A frame loop over models of a few hundred thousand random weights (tiny_nodes)."""
     return {
-        "model": node("TinyModel", in_channels=4, seed=rng.randrange(3)), "text": node("TinyText", seed=1), "none": node("TinyText", seed=2),
+        "model": node("TinyModel", in_channels=4, seed=rng.randrange(3)), "text": node("TinyText", seed=1),
+        "none": node("TinyText", seed=2),
         "dance": node("TinyDance", frames=rng.randint(2, 4), size=64, edited=-1),
         "pose net": node("TinyControlNet", hint_channels=3, text_width=64, seed=3),
         "previous net": node("TinyControlNet", hint_channels=3, text_width=64, seed=4),

@@ -2,6 +2,7 @@ import io
 import os
 import pickle
 import zipfile
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -94,3 +95,40 @@ def test_writing_where_no_folder_can_be(tmp_path):
     with pytest.raises(InputError, match="cannot be written"):
         with files.atomic_write(tmp_path / "file" / "out.txt"):
             pass
+
+
+def test_an_unfinished_file_looks_like_no_finished_one(tmp_path):
+    with files.atomic_write(tmp_path / "module.safetensors") as part:
+        assert part.name.startswith(".") and part.suffix == files.PART
+        assert not list(tmp_path.glob("*.safetensors"))
+
+
+def test_a_path_is_claimed_once(tmp_path):
+    (tmp_path / "a0").write_text("finished")
+    paths = [tmp_path / f"a{number}" for number in range(4)]
+    with files.claim_path(paths) as first, files.claim_path(paths) as second:
+        assert (first.name, second.name) == ("a1", "a2")
+    with files.claim_path(paths) as again:
+        assert again == first, "nobody wrote it"
+    assert os.listdir(tmp_path) == ["a0"]
+
+
+def test_claims_of_many_threads_never_meet(tmp_path):
+    def write(text):
+        with files.claim_path(tmp_path / f"{number}" for number in range(1000)) as path, files.atomic_write(path) as part:
+            assert not path.exists()
+            part.write_text(str(text))
+
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(write, range(200)))
+    assert sorted(int(path.read_text()) for path in tmp_path.iterdir()) == list(range(200))
+
+
+def test_only_old_unfinished_files_are_removed(tmp_path):
+    for name in (".old.x.part", ".new.x.part", "finished.part", ".hidden"):
+        (tmp_path / name).write_text("x")
+        if name != ".new.x.part":
+            os.utime(tmp_path / name, (0, 0))
+    files.remove_abandoned(tmp_path)
+    files.remove_abandoned(tmp_path / "nowhere")
+    assert sorted(os.listdir(tmp_path)) == [".hidden", ".new.x.part", "finished.part"]

@@ -4,6 +4,7 @@ import os
 import pytest
 import torch
 
+from contrapposto.models.assets.files import atomic_write
 from contrapposto.models.checks import InputError
 from contrapposto.models.dancing_avatar.frame_cache import FrameCache, digest
 
@@ -49,6 +50,20 @@ def test_the_least_recently_used_goes_first(tmp_path):
     assert small.get("a") is not None
     small.put("d", frame(9))
     assert small.get("b") is None and all(small.get(name) is not None for name in "acd")
+
+
+def test_two_caches_in_one_folder_take_nothing_from_one_another(tmp_path):
+    ours, theirs = FrameCache(tmp_path, 1 << 20), FrameCache(tmp_path, 1 << 20)
+    with atomic_write(tmp_path / "half.png") as part:
+        part.write_bytes(b"half a picture")
+        small = FrameCache(tmp_path, 1)  # drops what it can
+        assert "half.png" not in str(small.sizes)
+        small.put("a", frame(1))
+        assert part.exists(), "a frame that somebody is writing is no frame yet"
+    (tmp_path / "half.png").unlink()
+    theirs.put("b", frame(2))
+    (tmp_path / "b.png").unlink()  # dropped by the other one
+    assert theirs.get("b") is None and theirs.damaged == [] and torch.equal(ours.get("a"), frame(1))
 
 
 def test_a_full_disk_is_named_and_loses_nothing(tmp_path, monkeypatch):

@@ -148,6 +148,17 @@ def test_a_full_disk_loses_no_earlier_checkpoint(tmp_path, monkeypatch):
     assert run.load("cpu")["step"] == 8 and not list(run.path.glob(".*.part*"))
 
 
+def test_a_curve_that_was_cut_in_its_last_line_goes_on(tmp_path):
+    run = run_folder(tmp_path / "run")
+    train(toy(), draw, loss, CONFIG, run)
+    lines = run.lines()
+    run.curve.write_text(run.curve.read_text()[:-7])
+    assert run.lines() == lines[:-1]
+    run.forget_after(lines[-1]["step"])
+    run.log(99, loss=1.0)
+    assert run.lines() == [*lines[:-1], {"step": 99, "loss": 1.0}]
+
+
 def test_learning_rate_rises_then_falls_along_a_cosine():
     config = LoopConfig(steps=110, batch=1, lr=2.0, warmup=10, final_lr=0.1)
     assert learning_rate(config, 5) == 1.0 and learning_rate(config, 10) == 2.0
