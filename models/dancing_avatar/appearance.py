@@ -235,6 +235,38 @@ def lora_tensors(module: AppearanceModule, rename=None) -> dict[str, Tensor]:
     return tensors
 
 
+def merge_module(network: nn.Module, path, strength=1.0) -> int:
+    """Adds a file of ``save_module``, or another LoRA in kohya's names, to a network's cross-attention; returns the number of layers.
+
+    Args:
+        network: a UNet with diffusers' names. Its weights change.
+        path: .safetensors.
+        strength: factor on the change.
+
+    Raises:
+        InputError: the file cannot be read, or fits no cross-attention layer of the network, or one only in part.
+    """
+    tensors, merged = read_safetensors(path, "appearance module")[0], 0
+    for name, layer in cross_attention_layers(network).items():
+        stem = "lora_unet_" + name.replace(".", "_")
+        down, up = (tensors.get(f"{stem}.lora_{part}.weight") for part in ("down", "up"))
+        if down is None or up is None:
+            continue
+        change = up.float() @ down.float()
+        if change.shape != layer.weight.shape:
+            raise InputError("appearance module", path, f"holds {tuple(change.shape)} for {name}, not {tuple(layer.weight.shape)}",
+                             "Use a module that was trained on this model.")
+        alpha = tensors.get(f"{stem}.alpha")
+        scale = strength * (1.0 if alpha is None else float(alpha) / len(down))
+        with torch.no_grad():
+            layer.weight += (scale * change).to(layer.weight)
+        merged += 1
+    if not merged:
+        raise InputError("appearance module", path, "fits no cross-attention layer of the model",
+                         "Use a file of Train Appearance Module, or a LoRA in kohya's names, for this kind of model.")
+    return merged
+
+
 def save_state(path, trainer: AppearanceTrainer):
     """Writes a training's state, atomically."""
     write_safetensors(path, *trainer.state())

@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 from ..checks import InputError, check_range
+from .dance_command import add_dance
 from .paint import add_paint
 from .pairs_command import add_pairs
 from .parts_command import add_parts
@@ -100,6 +101,7 @@ def parser(add_commands=None):
     add_pairs(commands, shared, pick_device)
     add_parts(commands, shared, pick_device)
     add_video(commands, shared, pick_device, _size)
+    add_dance(commands, shared, pick_device, _size)
 
     doctor = commands.add_parser("doctor", parents=[shared], help="what works on this machine, and what is missing")
     doctor.set_defaults(run=run_doctor)

@@ -5,12 +5,17 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
 
+import torch
 from torch import Tensor
 
+from ..bodies.body import pose_body
 from ..dancing_avatar.background import Brush, paint_plate, paint_whole
 from ..dancing_avatar.frame_cache import FrameCache, digest
 from ..dancing_avatar.frame_loop import POSE, Frame, FrameSources, LoopSettings, paint_frames
 from ..ports import ImageDiffusion
+from ..render.camera import frame_figure
+from ..render.engine import render_figure
+from ..render.pose_map import draw_pose_map, project_keypoints
 
 PLATE_BRUSH = Brush(24, 16)  # wider than the frames': the character's shadow goes too
 
@@ -55,6 +60,27 @@ class DanceSettings:
 
     loop: LoopSettings = field(default_factory=LoopSettings)
     identity: str = ""
+
+
+def dance_sources(body, pose, size, view="front", margin=0.15, on_step=None):
+    """What a motion says about the pictures, drawn before one still camera that sees all of it.
+
+    Args:
+        body: BodyModel.
+        pose: N poses.
+        size: (width, height), multiples of 8.
+        view: see ``frame_figure``.
+        margin: share of the picture that stays free around the motion, for hair and clothes.
+        on_step: called with (done, total).
+
+    Returns:
+        (pose maps (N, H, W, 3), masks (N, H, W), pictures of the gray body (N, H, W, 3)), on the CPU.
+    """
+    figure = pose_body(body, pose)
+    camera = frame_figure(figure, *size, view=view, margin=margin, shared=True)
+    gray = render_figure(figure, camera, on_row=on_step)
+    pose_maps = draw_pose_map(project_keypoints(figure, camera, gray.depth))
+    return pose_maps.cpu(), gray.alpha.cpu(), gray.rgb.cpu()
 
 
 def paint_dance(model: ImageDiffusion, dance: Dance, settings: DanceSettings = DanceSettings(), cache: FrameCache | None = None,

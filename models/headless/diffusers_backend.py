@@ -151,8 +151,10 @@ class DiffusersModel:
         return unwanted + guidance * (wanted - unwanted)
 
 
-def load_diffusers_model(folder, device="cpu", dtype=torch.float32) -> DiffusersModel:
+def load_diffusers_model(folder, device="cpu", dtype=torch.float32, controls=None) -> DiffusersModel:
     """Loads a Stable Diffusion 1.5-like model from a folder in diffusers' layout; nothing is downloaded.
+
+    ``controls`` are {name of its hint: Control}.
 
     Raises:
         InputError: the folder lacks a part, cannot be read, or transformers is not installed.
@@ -172,7 +174,32 @@ def load_diffusers_model(folder, device="cpu", dtype=torch.float32) -> Diffusers
     except (OSError, ValueError, KeyError, ImportError) as error:
         remedy = "Check the folder, and that diffusers and transformers are installed."
         raise InputError("image model", folder, f"cannot be loaded ({error})", remedy) from None
-    return DiffusersModel(unet.to(device), vae.to(device), scheduler, texts)
+    return DiffusersModel(unet.to(device), vae.to(device), scheduler, texts, controls)
+
+
+def load_control(folder, device="cpu", dtype=torch.float32):
+    """Loads a ControlNet from a folder in diffusers' layout; nothing is downloaded.
+
+    Raises:
+        InputError: the folder is missing or holds no ControlNet.
+    """
+    remedy = "Give the folder with config.json and diffusion_pytorch_model.safetensors."
+    if not (Path(folder) / "config.json").is_file():  # diffusers would look for a repository of that name
+        raise InputError("ControlNet", folder, "holds no config.json", remedy)
+    try:
+        from diffusers import ControlNetModel
+
+        return ControlNetModel.from_pretrained(Path(folder), torch_dtype=dtype, local_files_only=True).to(device).eval()
+    except (OSError, ValueError, KeyError, ImportError) as error:
+        raise InputError("ControlNet", folder, f"cannot be loaded ({error})", remedy) from None
+
+
+def use_papers_sampler(model: DiffusersModel) -> DiffusersModel:
+    """Gives a model Dancing Avatar's sampler: DPM-Solver++ of second order on Karras' noise levels."""
+    from diffusers import DPMSolverMultistepScheduler
+
+    model.scheduler = DPMSolverMultistepScheduler.from_config(model.scheduler.config, use_karras_sigmas=True, algorithm_type="dpmsolver++")
+    return model
 
 
 def clip_text_encoder(folder, device, dtype=torch.float32):

@@ -51,6 +51,28 @@ class Floor:
     fov: float = math.radians(40)
 
 
+def check_motion(motion, poses):
+    """Raises InputError unless a motion file or sentences are given, not both."""
+    if (motion is None) == (not poses):
+        raise InputError("motion", motion, "is given together with poses, or neither is", "Give --motion or --poses.")
+
+
+def split_sentences(text) -> list[str]:
+    """The sentences of ``--poses``."""
+    return [part.strip() for part in (text or "").split(";") if part.strip()]
+
+
+def read_motion(body, motion=None, poses=None, fps=None, seconds=None, seed=0, on_stage=None) -> BodyPose:
+    """The poses of a motion file, or of sentences, at ``fps`` frames per second and no longer than ``seconds``."""
+    check_motion(motion, poses)
+    if motion is not None:
+        pose = motion_from_file(motion, body, fps)
+    else:
+        models = load_text_to_pose(locate("text_to_pose", None), body.device), load_pose_scorer(device=body.device)
+        pose = motion_from_sentences(poses, body, *models, fps or edit.DEFAULT_FPS, seed=seed, on_stage=on_stage)
+    return (pose if seconds is None else edit.trim(pose, 0, max(1, round(seconds * pose.fps)))).to(body.device)
+
+
 def motion_from_file(path, body, fps=None) -> BodyPose:
     """A motion file's poses, facing the camera on average, at ``fps`` frames per second (None keeps its own).
 
@@ -171,22 +193,15 @@ def make_video(out, motion=None, poses=None, avatar=None, background: Tensor | N
     Raises:
         InputError: from each stage, and when the inputs exclude each other.
     """
-    if (motion is None) == (not poses):
-        raise InputError("motion", motion, "is given together with poses, or neither is", "Give --motion or --poses.")
+    check_motion(motion, poses)
     if text and (background is not None or model is None):
         raise InputError("--text", text, "is given with a background, or without a model", "Give --text with --model, or --background.")
     check_video_path(out)
     report = on_stage or (lambda stage, done, total: None)
     body = load_body_model(locate("body_models", body_file), device)
-    # the motion
-    if motion is not None:
-        pose = motion_from_file(motion, body, fps)
-    else:
-        models = load_text_to_pose(locate("text_to_pose", None), device), load_pose_scorer(device=device)
-        pose = motion_from_sentences(poses, body, *models, fps or edit.DEFAULT_FPS, seed=seed, on_stage=on_stage)
-    pose = pose if seconds is None else edit.trim(pose, 0, max(1, round(seconds * pose.fps)))
+    pose = read_motion(body, motion, poses, fps, seconds, seed, on_stage)
     # the camera
-    shot = shot_of(pose.to(device), body, load_avatar(locate("avatars", avatar)), size, background, view, move, floor)
+    shot = shot_of(pose, body, load_avatar(locate("avatars", avatar)), size, background, view, move, floor)
     # the background
     if text:
         gray = replace(shot, figure=pose_body(body, pose))

@@ -70,7 +70,7 @@ def run_video(arguments, progress, device, read_size):
         raise InputError("--text", given.text, "needs an image model", "Give --model DIR, or a picture with --background.")
     size = read_size(given.size) if given.size else None
     from .pictures import read_picture
-    from .video import Floor, make_video, shrink_picture
+    from .video import Floor, make_video, shrink_picture, split_sentences
 
     background = read_picture(given.background, "--background") if given.background else None
     if background is not None:
@@ -81,10 +81,9 @@ def run_video(arguments, progress, device, read_size):
 
         model = load_diffusers_model(given.model, device)
     floor = Floor(given.horizon, given.feet_x, given.feet_y, given.camera_height, math.radians(given.field_of_view))
-    sentences = [part.strip() for part in (given.poses or "").split(";") if part.strip()]
     told = make_video(
-        given.out, given.motion, sentences, given.avatar, background, given.text, model, size=size or (768, 768), fps=given.fps,
-        seconds=given.seconds, view=given.view, move=given.camera, floor=floor, shadow=given.shadow, engine=given.engine, crf=given.quality,
-        seed=given.seed, steps=given.steps, guidance=given.guidance, negative=given.negative, body_file=given.body, device=device,
-        on_stage=progress)
+        given.out, given.motion, split_sentences(given.poses), given.avatar, background, given.text, model, size=size or (768, 768),
+        fps=given.fps, seconds=given.seconds, view=given.view, move=given.camera, floor=floor, shadow=given.shadow, engine=given.engine,
+        crf=given.quality, seed=given.seed, steps=given.steps, guidance=given.guidance, negative=given.negative, body_file=given.body,
+        device=device, on_stage=progress)
     return told | {"text": told["video"]}

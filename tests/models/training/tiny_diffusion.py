@@ -56,21 +56,29 @@ def write_pictures(folder, count=6, size=96):
 
 def write_diffusers_folder(folder):
     """A complete tiny Stable Diffusion in diffusers' layout, its CLIP and tokenizer of transformers included."""
-    from diffusers import AutoencoderKL, DDIMScheduler
     from transformers import CLIPTextConfig, CLIPTextModel
 
-    model = tiny_model()
-    model.unet.save_pretrained(folder / "unet")
+    write_painting_parts(folder)
     with torch.random.fork_rng():
         torch.manual_seed(1)
-        AutoencoderKL(block_out_channels=(8,) * 4, latent_channels=4, norm_num_groups=4, down_block_types=("DownEncoderBlock2D",) * 4,
-                      up_block_types=("UpDecoderBlock2D",) * 4).save_pretrained(folder / "vae")
-        DDIMScheduler.from_config(model.scheduler.config).save_pretrained(folder / "scheduler")
         vocabulary = write_clip_tokenizer(folder / "tokenizer")
         config = CLIPTextConfig(vocab_size=vocabulary, hidden_size=32, intermediate_size=64, num_hidden_layers=1, num_attention_heads=2,
                                 bos_token_id=vocabulary - 2, eos_token_id=vocabulary - 1)
         CLIPTextModel(config).save_pretrained(folder / "text_encoder")
     return folder
+
+
+def write_painting_parts(folder, model=None):
+    """UNet, VAE and scheduler of a tiny Stable Diffusion in diffusers' layout; ``model`` None takes ``tiny_model``."""
+    from diffusers import AutoencoderKL, DDIMScheduler
+
+    model = model or tiny_model()
+    model.unet.save_pretrained(folder / "unet")
+    DDIMScheduler.from_config(model.scheduler.config).save_pretrained(folder / "scheduler")
+    with torch.random.fork_rng():
+        torch.manual_seed(1)
+        AutoencoderKL(block_out_channels=(8,) * 4, latent_channels=4, norm_num_groups=4, down_block_types=("DownEncoderBlock2D",) * 4,
+                      up_block_types=("UpDecoderBlock2D",) * 4).save_pretrained(folder / "vae")
 
 
 def write_clip_tokenizer(folder):

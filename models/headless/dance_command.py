@@ -1,0 +1,139 @@
+"""``contrapposto dance``: texts and a motion become a painted video, with Stable Diffusion and ControlNets on this machine."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from ..checks import InputError, check_range
+
+CACHE_BYTES = 8 << 30
+
+
+def add_dance(commands, shared, pick_device, read_size):
+    """Adds the command.
+
+    Args:
+        commands: argparse sub-parsers.
+        shared: parent parser with --json and --device.
+        pick_device: name -> torch.device.
+        read_size: "N or WxH" -> (width, height).
+    """
+    dance = commands.add_parser("dance", parents=[shared], help="texts and a motion to a painted video (Dancing Avatar)")
+    option = dance.add_argument
+    option("text", metavar="TEXT", help="the person in the scene")
+    option("--background", required=True, metavar="TEXT or IMAGE", help="the empty scene in words, or a picture of it")
+    option("--negative", default="", metavar="TEXT", help="what shall not be seen")
+    option("--motion", metavar="FILE", help="motion file: .bvh, .fbx, .npz, .npy, .pkl, .pt")
+    option("--poses", metavar="TEXT", help='instead of --motion: sentences separated by semicolons, such as "she waves; she bows"')
+    option("--model", required=True, metavar="DIR", help="Stable Diffusion 1.5 or its inpainting model, in diffusers' folder layout")
+    option("--pose-control", required=True, metavar="DIR", help="ControlNet that reads OpenPose skeletons, in diffusers' layout")
+    option("--pose-strength", type=float, default=1.0, help="how strongly the pose acts, 0 to 10 (default 1)")
+    option("--previous-control", metavar="DIR", help="TemporalNet or another ControlNet: the frame before leads the next")
+    option("--previous-strength", type=float, default=0.7, help="how strongly the frame before acts, 0 to 10 (default 0.7)")
+    option("--module", nargs="+", action="append", default=[], metavar="FILE [S]",
+           help="appearance module or LoRA of the cross-attention, and its strength (default 1); repeat for clothes and face")
+    option("--reanchor-every", type=int, default=0, metavar="N", help="every N frames the first leads, against drift (default 0: never)")
+    option("--colour-hold", type=float, default=0.0, help="how far colours go back to the first frame's, 0 to 1 (default 0)")
+    option("--seconds", type=float, metavar="S", help="paint only the first S seconds")
+    option("--fps", type=float, help="frames per second (default: the motion's own; 30 for --poses)")
+    option("--size", default="512", metavar="N or WxH", help="size in pixels, multiples of 8 (default 512)")
+    option("--view", default="front", help="front, three-quarter, side, back, top (default front)")
+    option("--dilation", type=int, default=16, help="pixels that are painted around the body, for hair and clothes (default 16)")
+    option("--quality", type=float, default=17, metavar="CRF", help="of H.264: 0 is lossless, 51 worst (default 17)")
+    option("--seed", type=int, default=0, help="of poses and pictures (default 0)")
+    option("--steps", type=int, default=25, help="sampling steps (default 25)")
+    option("--guidance", type=float, default=7.5, help="classifier-free guidance scale (default 7.5)")
+    option("--body", metavar="FILE", help="SMPL or SMPL-X file; default: the bundled open body")
+    option("--frames", metavar="DIR", help="where finished frames are kept, so that a second run goes on (default: beside the video)")
+    option("--out", required=True, metavar="FILE.mp4", help="where the video goes: .mp4, .mkv or .mov")
+    dance.set_defaults(run=lambda arguments, progress: run_dance(arguments, progress, pick_device(arguments.device), read_size))
+
+
+def run_dance(arguments, progress, device, read_size):
+    """Arguments -> a video; what can be checked without the models is checked first."""
+    from ..assets.search import locate
+    from ..bodies.body import load_body_model
+    from ..dancing_avatar.background import Brush, Sampling
+    from ..dancing_avatar.frame_cache import FrameCache
+    from ..dancing_avatar.frame_loop import LoopSettings
+    from ..dancing_avatar.previous_frame import GUIDE, WITH_FLOW, Guidance
+    from .dancing import Dance, DanceSettings, DanceTexts, dance_sources, paint_dance
+    from .pictures import read_picture
+    from .video import check_motion, read_motion, split_sentences
+    from .video_file import check_video_path, write_video
+
+    given, out = arguments, check_video_path(arguments.out)
+    if not given.text.strip():
+        raise InputError("TEXT", given.text, "is empty", "Write who dances, and where.")
+    check_range("--quality", given.quality, 0, 51)
+    sentences, modules = split_sentences(given.poses), read_modules(given.module)
+    check_motion(given.motion, sentences)
+    plate = read_picture(given.background, "--background") if Path(given.background).is_file() else None
+    settings = LoopSettings(Sampling(given.seed, given.steps, given.guidance), Brush(given.dilation),
+                            Guidance(given.reanchor_every, given.colour_hold))
+    size = read_size(given.size)
+    body = load_body_model(locate("body_models", given.body), device)
+    pose = read_motion(body, given.motion, sentences, given.fps, given.seconds, given.seed, progress)
+    model, identity = load_dance_model(given, modules, device)
+    pose_maps, masks, bodies = dance_sources(body, pose, size, given.view, on_step=lambda i, n: progress("skeletons", i, n))
+    dance = Dance(DanceTexts(given.text, "" if plate is not None else given.background, given.negative), pose_maps, masks, plate,
+                  bodies if model.hint_channels.get(GUIDE) == WITH_FLOW else None)
+    kept, frames = [], FrameCache(given.frames or out.with_suffix(".frames"), CACHE_BYTES)
+
+    def pictures():
+        for frame in paint_dance(model, dance, DanceSettings(settings, identity), frames, progress):
+            kept.append(frame.kept)
+            yield frame.picture
+
+    count = write_video(out, pictures(), pose.fps, given.quality, metadata={"comment": given.text}, name="--out")
+    told = {"video": str(out), "frames": count, "from an earlier run": sum(kept), "fps": pose.fps, "kept frames": str(frames.folder)}
+    return told | {"text": told["video"]}
+
+
+def load_dance_model(given, modules, device):
+    """The image model with its ControlNets and modules, and a text that tells it from others.
+
+    Raises:
+        InputError: a folder or file cannot be read, or does not fit.
+    """
+    from ..dancing_avatar.appearance import merge_module
+    from ..dancing_avatar.frame_cache import digest
+    from ..dancing_avatar.frame_loop import POSE
+    from ..dancing_avatar.previous_frame import GUIDE
+    from .diffusers_backend import Control, load_control, load_diffusers_model, use_papers_sampler
+
+    folders = {POSE: (given.pose_control, given.pose_strength), GUIDE: (given.previous_control, given.previous_strength)}
+    controls = {name: Control(load_control(folder, device), check_range(f"{name} strength", strength, 0.0, 10.0))
+                for name, (folder, strength) in folders.items() if folder}
+    model = use_papers_sampler(load_diffusers_model(given.model, device, controls=controls))
+    for path, strength in modules:
+        merge_module(model.unet, path, strength)
+    paths = [given.model, *(folder for folder, _ in folders.values() if folder), *(path for path, _ in modules)]
+    strengths = [given.pose_strength, given.previous_strength, *(strength for _, strength in modules)]
+    return model, digest(*(sha for path in paths for sha in file_digests(path)), *strengths)
+
+
+def file_digests(path) -> list[str]:
+    """The sha256 of a file, or of each weights file and config in a folder."""
+    from ..assets.files import file_sha256
+
+    path = Path(path)
+    files = [path] if path.is_file() else sorted(file for file in path.rglob("*") if file.suffix in (".safetensors", ".bin", ".json"))
+    return [f"{file.name} {file_sha256(file)}" for file in files]
+
+
+def read_modules(entries):
+    """(file, strength) of each --module.
+
+    Raises:
+        InputError: an entry is neither a file nor a file with a number.
+    """
+    modules = []
+    for entry in entries:
+        try:
+            path, strength = entry if len(entry) == 2 else (*entry, 1.0)
+            modules.append((Path(path), check_range("--module", float(strength), -10.0, 10.0)))
+        except (ValueError, TypeError):
+            raise InputError("--module", " ".join(entry), "is not FILE or FILE STRENGTH",
+                             "For example: --module clothes.safetensors 0.8") from None
+    return modules
