@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
 
-import torch
 from torch import Tensor
 
 from ..bodies.body import pose_body
