@@ -1,5 +1,6 @@
-"""A real ComfyUI offers every node as promised in tests/nodes/object_info.json."""
+"""A real ComfyUI offers every node as promised in tests/nodes/object_info.json, and the languages we wrote."""
 
+import json
 import sys
 
 import comfy_host
@@ -36,3 +37,12 @@ def test_object_info_is_as_promised(host, offered):
     in_list_order = {name: offered[name] for name in promised if name in offered} | offered  # hosts sort the nodes as they like
     changed = contract.differences(without(lacks(host), promised), in_list_order)
     assert not changed, "\n".join(changed) + f"\n{contract.REFRESH}"
+
+
+def test_translations_are_served(server):
+    served = server.get_json("/i18n")
+    for language in ("en", "zh"):
+        folder = comfy_host.PACK / "locales" / language
+        texts = json.loads((folder / "nodeDefs.json").read_text(encoding="utf-8"))
+        assert {node_id: served[language]["nodeDefs"][node_id] for node_id in texts} == texts
+    assert served["zh"]["nodeCategories"]["pose correction"] == "姿态修正"
