@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import logging
 import sys
 from pathlib import Path
 
@@ -16,6 +17,7 @@ from ..models.motion.editor_figure import write_editor_figure
 from .avatar import LoadAvatar
 
 FOLDER = "contrapposto"  # inside ComfyUI's temp folder
+FIGURE_ROUTE = "/contrapposto/figure"
 ROWS_MAX = 256  # poses that the browser is sent
 
 
@@ -25,9 +27,12 @@ def register_routes():
     server = getattr(getattr(module, "PromptServer", None), "instance", None)
     if server is None:  # somebody loads the nodes without a server, to list them
         return
+    if any(getattr(route, "path", None) == FIGURE_ROUTE for route in server.routes):  # a route said twice stops ComfyUI
+        logging.warning("Contrapposto is in custom_nodes twice (%s is one of the two): remove one of them.", Path(__file__).parents[1])
+        return
     from aiohttp import web
 
-    @server.routes.get("/contrapposto/figure")
+    @server.routes.get(FIGURE_ROUTE)
     async def figure(request):
         try:
             return web.json_response(await asyncio.to_thread(figure_by_name, request.query.get("avatar", "")))
