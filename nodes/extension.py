@@ -32,6 +32,7 @@ from . import (
     ranking,
     render,
     replacements,
+    shield,
 )
 
 NODES = [
@@ -113,7 +114,7 @@ class ContrappostoExtension(ComfyExtension):
     async def get_node_list(self):
         host.register_model_folders()
         browser.register_routes()
-        return NODES
+        return [shield.protect(node) for node in NODES]
 
     async def on_load(self):
         """Called by a ComfyUI that knows replacements, and by no older one."""
