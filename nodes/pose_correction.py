@@ -15,8 +15,7 @@ from ..models.render.camera import match_rows
 from ..models.types import BodyPose
 from . import convert, host, sockets
 from .body_from_image import CATEGORY, prior_input, ready_body, ready_prior
-from .pose import SEED_MAX
-from .sockets import declare
+from .sockets import SEED_MAX, declare
 
 CODES = ["sampled", "mean"]
 SIZES = {"picture": 1, "latent (an eighth)": 8}

@@ -25,6 +25,8 @@ Mesh = io.Custom("MESH")  # ComfyUI's own
 File3DGlb = io.Custom("FILE_3D_GLB")  # ComfyUI's own where it has one (0.33); a path elsewhere
 Load3DCamera = io.Custom("LOAD3D_CAMERA")  # ComfyUI's own: the view of its 3D nodes
 
+SEED_MAX = 2**64 - 1  # as everywhere in ComfyUI
+
 # Options that came after 0.3.76. They only decorate, so an older ComfyUI may do without.
 NEWER_OPTIONS = {"advanced", "search_aliases"}
 
