@@ -2,8 +2,8 @@
 
     python tests/soak/soak.py --prompts 500 --interrupts 50 [--seed 0] [--out report.json]
 
-One process of ComfyUI with --cache-classic: it keeps the results of the last prompt and nothing older. Prompts are queued ten at a time.
-After each ten the host is told to free its models and its cache (POST /free) and to forget its history, because ComfyUI keeps both on
+One process of ComfyUI with --cache-classic: it keeps the results of the last prompt and nothing older. Prompts are queued 25 at a time.
+After each 25 the host is told to free its models and its cache (POST /free) and to forget its history, because ComfyUI keeps both on
 purpose; then memory, threads, open files and live tensors are read (soak_probe), and every new file is read to its end.
 """
 
@@ -26,7 +26,7 @@ import tiny_models  # noqa: E402
 import whole_files  # noqa: E402
 import workloads  # noqa: E402
 
-BATCH = 10
+BATCH = 25
 WARM = 50  # prompts after which nothing may grow
 WINDOW = 3  # readings whose median is compared
 GROWTH = 1.05  # of memory
@@ -73,8 +73,8 @@ def run_batch(server, rng, count, stopped, usual, report):
     rng.shuffle(queued)
     queued = [(name, server.submit(prompt), stop) for name, prompt, stop in queued]
     for name, prompt_id, stop in queued:
-        begun = wait_until_running(server, prompt_id)
         if stop:
+            wait_until_running(server, prompt_id)
             time.sleep(rng.random() * statistics.median(usual[name][-9:]))
             server.post_json("/interrupt", {"prompt_id": prompt_id})
         run = server.wait(prompt_id)
@@ -85,15 +85,21 @@ def run_batch(server, rng, count, stopped, usual, report):
             report["failed"].append({"name": name, "error": str(run.error)[:2000]})
         else:
             report["too_late"] += stop
-            usual[name].append(time.monotonic() - begun)
+            usual[name].append(seconds_of(run))
 
 
 def wait_until_running(server, prompt_id):
     while True:
         queue = server.get_json("/queue")
         if not any(entry[1] == prompt_id for entry in queue["queue_pending"]):
-            return time.monotonic()
-        time.sleep(0.01)
+            return
+        time.sleep(0.02)
+
+
+def seconds_of(run):
+    """How long a finished prompt took, by the host's own clock."""
+    at = {kind: data["timestamp"] for kind, data in run.entry["status"]["messages"]}
+    return (at["execution_success"] - at["execution_start"]) / 1000
 
 
 def reading(server):

@@ -12,18 +12,19 @@ import numpy as np
 
 def leftovers(*folders):
     """Returns the temporary files that are still there."""
-    return sorted(str(path) for folder in folders for path in Path(folder).rglob("*") if path.is_file() and is_leftover(path.name))
+    return sorted(str(path) for folder in folders for path in Path(folder).rglob("*") if path.is_file() and is_leftover(path, folder))
 
 
-def is_leftover(name):
-    return name.startswith(".")  # nothing that is finished has such a name
+def is_leftover(path, folder):
+    """Whether it, or a folder that it lies in, has a name that nothing finished has."""
+    return any(name.startswith(".") for name in path.relative_to(folder).parts)
 
 
 def broken(*folders, seen=()):
     """Returns {file: why} of those that cannot be read to their end; files in ``seen`` are passed over."""
     found = {}
-    for path in (path for folder in folders for path in Path(folder).rglob("*")):
-        if path.is_file() and not is_leftover(path.name) and str(path) not in seen:
+    for path in (path for folder in folders for path in Path(folder).rglob("*") if not is_leftover(path, folder)):
+        if path.is_file() and str(path) not in seen:
             try:
                 READERS.get(path.suffix.lower(), _any)(path)
             except Exception as error:
@@ -85,5 +86,5 @@ def _safetensors(path):
             file.get_tensor(key)
 
 
-READERS = {".npz": _npz, ".png": _picture, ".jpg": _picture, ".tar": _shard, ".glb": _glb, ".bvh": _bvh, ".mp4": _video,
+READERS = {".diff": Path.read_text, ".npz": _npz, ".png": _picture, ".jpg": _picture, ".tar": _shard, ".glb": _glb, ".bvh": _bvh, ".mp4": _video,
            ".json": lambda path: json.loads(path.read_text()), ".safetensors": _safetensors}

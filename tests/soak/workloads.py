@@ -13,7 +13,7 @@ TEXTS = (
     "sitting cross-legged", "jumping with both arms raised", "a fencer lunges", "somebody ties a shoe",
     "dancing with bent knees", "a person throws a ball",
 )
-SIDES = (128, 160, 192)
+SIDES = (64, 96, 128)
 POSES, PRIOR, AVATAR = "open text-to-pose (bundled)", "open pose prior (bundled)", "default avatar (bundled)"
 EDIT = {"between": 0.3, "hold": 0.05, "start": 0, "end": 0, "blend": 2, "speed": 1.0, "fps": 12.0, "smooth": 0.0, "mirror": False,
         "loop": 0, "floor": "each frame"}
@@ -127,7 +127,7 @@ MIX = {
     "motion_files": (motion, 4),
     "frame_loop": (frame_loop, 5),
     "appearance_module": (appearance, 4),
-    "scene_sd15_inpainting": (scene, 1),
+    "scene_sd15_inpainting": (scene, 0.5),
 }
 
 
