@@ -2,11 +2,21 @@
 
 from __future__ import annotations
 
+import logging
+from pathlib import Path
+
 from comfy_api.v0_0_2 import io
 
-from ..models.headless.doctor import as_text, examine
+from ..models.headless.doctor import as_text, examine, missing_packages
 from . import browser, host
 from .sockets import declare
+
+
+def warn_of_missing_packages():
+    """Says in ComfyUI's log which packages are missing. The nodes are there all the same: those that need none of them work."""
+    if missing := missing_packages():
+        requirements = Path(__file__).parents[1] / "requirements.txt"
+        logging.warning('Contrapposto lacks %s. Run: pip install -r "%s"', ", ".join(missing), requirements)
 
 
 class Doctor(io.ComfyNode):

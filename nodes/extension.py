@@ -115,6 +115,7 @@ class ContrappostoExtension(ComfyExtension):
     async def get_node_list(self):
         host.register_model_folders()
         browser.register_routes()
+        doctor.warn_of_missing_packages()
         return [shield.protect(node) for node in NODES]
 
     async def on_load(self):

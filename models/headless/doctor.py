@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import importlib.metadata
+import importlib.util
 import platform
+import re
 import time
 from pathlib import Path
 
@@ -28,6 +30,12 @@ PACKAGES = {
     "pyrender": (False, "the second rendering engine", "pip install --no-deps -r requirements-reference.txt"),
     "human_body_prior": (False, "the reference prior in the tests", "pip install --no-deps human_body_prior (non-commercial licence)"),
 }
+# The oldest versions that the tests pass with (docs/reliability.md); requirements.txt names none, so that it changes nothing installed.
+OLDEST = {
+    "torch": "2.4", "numpy": "1.25", "safetensors": "0.4.2", "tokenizers": "0.13.3", "roma": "1.4", "Pillow": "10.1",
+    "opencv-python": "4.8",
+}
+MODULES = {"Pillow": "PIL"}
 SAME_MODULE = {"opencv-python": ("opencv-python", "opencv-python-headless", "opencv-contrib-python", "opencv-contrib-python-headless")}
 # kind of file that users bring -> where it comes from; each is optional
 BROUGHT = {
@@ -86,7 +94,25 @@ def _packages():
                 version = version or f"{importlib.metadata.version(name)}{'' if name == package else f' ({name})'}"
             except importlib.metadata.PackageNotFoundError:
                 continue
-        yield _check(package, version, f"{version or 'not installed'}: {purpose}", needed, remedy)
+        if version and _too_old(package, version):
+            update = "Update it the way it was installed; with ComfyUI's portable build, update ComfyUI."
+            yield _check(package, False, f"{version} is older than {OLDEST[package]}: {purpose}", needed, update)
+        else:
+            yield _check(package, version, f"{version or 'not installed'}: {purpose}", needed, remedy)
+
+
+def missing_packages():
+    """Returns the packages that the default path needs and this Python has not got."""
+    needed = (package for package, (is_needed, *_) in PACKAGES.items() if is_needed)
+    return [package for package in needed if importlib.util.find_spec(MODULES.get(package, package)) is None]
+
+
+def _too_old(package, version):
+    return package in OLDEST and _numbers(version) < _numbers(OLDEST[package])
+
+
+def _numbers(version):
+    return [int(part) for part in re.findall(r"\d+", version)[:3]]
 
 
 def _bundled_files():

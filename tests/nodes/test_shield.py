@@ -4,21 +4,7 @@ import logging
 import sys
 from types import SimpleNamespace
 
-import pytest
 import torch
-
-
-@pytest.fixture
-def upset():
-    """A function that changes torch's defaults; they are put back after the test."""
-
-    def change(dtype, device):
-        torch.set_default_dtype(dtype)
-        torch.set_default_device(device)
-
-    yield change
-    torch.set_default_dtype(torch.float32)
-    torch.set_default_device(None)
 
 
 def a_picture(execute):
@@ -31,12 +17,17 @@ def a_picture(execute):
     return execute("RenderAvatar", posed_avatar=posed, camera=camera)[0]
 
 
-@pytest.mark.parametrize("dtype, device", [(torch.float16, None), (torch.float64, "meta")])
-def test_a_picture_does_not_depend_on_torchs_defaults(execute, upset, dtype, device):
+def test_a_picture_does_not_depend_on_torchs_defaults(execute):
     expected = a_picture(execute)
-    upset(dtype, device)
-    assert torch.equal(a_picture(execute), expected)
-    assert torch.get_default_dtype() == dtype and torch.empty(0).device.type == (device or "cpu"), "put back for those who count on it"
+    torch.set_default_dtype(torch.float16)
+    torch.set_default_device("meta")  # as another pack's "cuda", which this machine may lack
+    try:
+        found = a_picture(execute)
+        assert torch.get_default_dtype() == torch.float16 and torch.empty(0).device.type == "meta", "put back for those who count on it"
+    finally:
+        torch.set_default_dtype(torch.float32)
+        torch.set_default_device(None)
+    assert torch.equal(found, expected)
 
 
 def test_a_second_copy_of_the_pack_does_not_stop_comfyui(pack, monkeypatch, caplog):

@@ -31,3 +31,18 @@ def test_a_damaged_bundled_file_is_named(monkeypatch):
     monkeypatch.setattr(doctor.registry, "bundled", damaged)
     text = doctor.as_text(doctor.examine(self_test=False))
     assert "!! default_avatar.glb" in text and "wrong checksum" in text and "Install the pack again." in text
+
+
+def test_a_package_that_is_too_old_is_named_with_what_is_needed(monkeypatch):
+    versions = {"Pillow": "9.5.0", "torch": "2.13.0+cpu", "numpy": "1.25.0", "roma": "1.4.0"}
+    monkeypatch.setattr(doctor.importlib.metadata, "version", lambda name: versions.get(name, "99.0rc1"))
+    lines = doctor.as_text(doctor.examine(self_test=False)).splitlines()
+    (old,) = (line for line in lines if "is older than" in line)
+    assert old.startswith("!! Pillow") and "9.5.0 is older than 10.1" in old and "Update" in lines[lines.index(old) + 1]
+
+
+def test_needed_packages_that_are_missing_are_told_apart_from_optional_ones(monkeypatch):
+    assert doctor.missing_packages() == []
+    real = doctor.importlib.util.find_spec
+    monkeypatch.setattr(doctor.importlib.util, "find_spec", lambda name: None if name in ("roma", "PIL", "ray", "ufbx") else real(name))
+    assert doctor.missing_packages() == ["roma", "Pillow"]
