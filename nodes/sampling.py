@@ -10,6 +10,7 @@ import torch
 
 from ..models.checks import InputError
 from ..models.pose_correction.depth_to_image import ksampler_settings
+from .unet_patches import with_values
 
 PLAIN_HINT = 3  # channels
 
@@ -117,11 +118,6 @@ def apply_control(positive, negative, control, hint, vae=None):
 
     given = positive, negative, control.net, hint, control.strength, control.start, control.end
     return ControlNetApplyAdvanced().apply_controlnet(*given, vae=vae if getattr(control.net, "latent_format", None) else None)
-
-
-def with_values(conditioning, values):
-    """Returns a conditioning with values added to every entry."""
-    return [[states, {**options, **values}] for states, options in conditioning]
 
 
 def hint_channels(net):

@@ -43,6 +43,13 @@ def bundled(name):
     return path
 
 
+def bundle(path, name, licence, made_by):
+    """Makes a freshly trained file the bundled one of that name."""
+    with atomic_write(BUNDLED / name) as part:
+        part.write_bytes(Path(path).read_bytes())
+    write_manifest_entry(name, licence, made_by)
+
+
 def write_manifest_entry(name, licence, made_by):
     """Records a freshly built bundled file. Called by the build and training scripts.
 

@@ -17,8 +17,7 @@ from pathlib import Path
 
 import torch
 
-from ..assets.files import atomic_write
-from ..assets.registry import BUNDLED, OPEN_POSE_LIFTER, write_manifest_entry
+from ..assets.registry import OPEN_POSE_LIFTER, bundle
 from ..bodies.body import load_body_model, pose_body
 from ..bodies.joints import BODY_JOINTS, JOINT_NAMES
 from ..checks import InputError
@@ -236,13 +235,6 @@ def fresh_lifter(config, prior):
     return lifter
 
 
-def bundle(path):
-    """Makes trained weights the bundled ones."""
-    with atomic_write(BUNDLED / OPEN_POSE_LIFTER) as part:
-        part.write_bytes(Path(path).read_bytes())
-    write_manifest_entry(OPEN_POSE_LIFTER, "Apache-2.0 (docs/model_cards/open_pose_lifter.md)", COMMAND)
-
-
 def main(arguments=None):
     parser = argparse.ArgumentParser(prog="train_pose_lifter", description="Trains the open pose lifter.")
     parser.add_argument("--data", default=DATA, help="the text_pose folder (default: %(default)s)")
@@ -256,7 +248,7 @@ def main(arguments=None):
     try:
         path, scores = train_lifter(options.data, Path("runs") / options.run, config, options.device, step_report(config.loop.steps))
         if options.bundle:
-            bundle(path)
+            bundle(path, OPEN_POSE_LIFTER, "Apache-2.0 (docs/model_cards/open_pose_lifter.md)", COMMAND)
     except (InputError, TrainingStopped) as error:
         sys.exit(f"error: {error}")
     sys.stdout.write(json.dumps({"weights": str(path), **scores}, indent=1) + "\n")

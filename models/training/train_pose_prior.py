@@ -16,8 +16,7 @@ from pathlib import Path
 
 import torch
 
-from ..assets.files import atomic_write
-from ..assets.registry import BUNDLED, OPEN_POSE_PRIOR, write_manifest_entry
+from ..assets.registry import OPEN_POSE_PRIOR, bundle
 from ..checks import InputError
 from ..pose_prior.vposer import JOINTS, PosePrior, load_pose_prior
 from ..pose_prior.vposer_file import VPoserConfig, write_vposer
@@ -174,13 +173,6 @@ def describe_data(data):
     return {"name": "text_pose", "joints": JOINTS, "train_poses": {name: n for name, n in zip(data.source_names, counts) if n}}
 
 
-def bundle(path):
-    """Makes trained weights the bundled ones."""
-    with atomic_write(BUNDLED / OPEN_POSE_PRIOR) as part:
-        part.write_bytes(Path(path).read_bytes())
-    write_manifest_entry(OPEN_POSE_PRIOR, "Apache-2.0 (docs/model_cards/open_pose_prior.md)", COMMAND)
-
-
 def main(arguments=None):
     parser = argparse.ArgumentParser(prog="train_pose_prior", description="Trains the open pose prior.")
     parser.add_argument("--data", default=DATA, help="the text_pose folder (default: %(default)s)")
@@ -192,7 +184,7 @@ def main(arguments=None):
     try:
         path, scores = train_prior(options.data, Path("runs") / options.run, config, options.device, step_report(config.loop.steps))
         if options.bundle:
-            bundle(path)
+            bundle(path, OPEN_POSE_PRIOR, "Apache-2.0 (docs/model_cards/open_pose_prior.md)", COMMAND)
     except (InputError, TrainingStopped) as error:
         sys.exit(f"error: {error}")
     sys.stdout.write(json.dumps({"weights": str(path), **scores}, indent=1) + "\n")
