@@ -12,7 +12,7 @@ PY     := $(VENV)/bin/python
 PIP    := $(PY) -m pip install --quiet --disable-pip-version-check
 export OMP_WAIT_POLICY ?= PASSIVE
 
-.PHONY: demo test test-slow bench lint format train-pose-prior train-pose-lifter train-text-to-pose train-personalization train-parts-to-whole train-previous-frame clean
+.PHONY: demo test test-slow compat bench lint format train-pose-prior train-pose-lifter train-text-to-pose train-personalization train-parts-to-whole train-previous-frame clean
 
 $(VENV)/.demo-ready: requirements.txt pyproject.toml
 	test -x $(PY) || $(PYTHON) -m venv $(VENV)
@@ -35,6 +35,10 @@ test: $(VENV)/.test-ready lint
 
 test-slow: $(VENV)/.test-ready
 	$(PY) -m pytest -m slow
+
+# The oldest and the newest packages in environments of their own; run it with PYTHON=python3.10, 3.11 ... for other Pythons.
+compat:
+	$(PYTHON) scripts/compat.py oldest numpy1 newest
 
 bench: $(VENV)/.test-ready
 	$(PY) -m benchmarks
