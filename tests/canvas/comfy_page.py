@@ -7,7 +7,9 @@ import os
 import re
 import shutil
 from contextlib import contextmanager
+from pathlib import Path
 
+ARTEFACTS = Path(__file__).parents[1] / "artefacts"
 CHROMIUM_NAMES = ("chromium", "chromium-browser", "google-chrome", "chrome")
 LAUNCH = (
     "--no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking "
@@ -16,15 +18,25 @@ LAUNCH = (
 READY = "() => !!(window.app?.graph && window.LiteGraph?.registered_node_types?.ContrappostoTextToPose)"
 OURS = re.compile(r"contrapposto", re.IGNORECASE)  # our folder, our routes and our nodes all bear the name
 CLEAN = """async () => {
-    const setting = app.extensionManager.setting;
-    for (const [name, value] of [["Comfy.VueNodes.Enabled", false], ["Comfy.ColorPalette", "dark"]])
-        if (setting.get(name) !== undefined && setting.get(name) !== value) await setting.set(name, value);
+    app.canvas.setGraph?.(app.rootGraph ?? app.graph);
+    const {state} = app.graph, {lastNodeId} = state;
     app.graph.clear();
+    app.graph.state.lastNodeId = lastNodeId; // Nodes 2.0 keeps values by node number
     app.nodeOutputs = {};
     app.extensionManager.toast?.removeAll?.();
     app.canvas.ds.scale = 1;
     app.canvas.ds.offset = [0, 0];
 }"""
+SET = """async ([name, value]) => {
+    const setting = app.extensionManager.setting;
+    if (setting.get(name) !== value) await setting.set(name, value);
+}"""
+LISTEN = """() => {
+    window.contrapposto = {done: null};
+    for (const end of ["execution_success", "execution_error", "execution_interrupted"])
+        app.api.addEventListener(end, event => { window.contrapposto.done = {end, detail: event.detail}; }, {once: true});
+}"""
+RUN_SECONDS = 120
 LOAD_SECONDS = 180  # on a busy machine; 5 to 6 on a quiet one
 
 
@@ -57,13 +69,19 @@ def comfy_page(browser, url, before="", **context_options):
     context.close()
 
 
+def ours(text, url):
+    """Whether a line of the console tells of a fault in our files. A refused request (4xx) is an answer, which the page has to show."""
+    refused = re.search(r"status of 4\d\d", text) and "/extensions/" not in url
+    return not refused and OURS.search(text + url)
+
+
 @contextmanager
 def our_errors(page):
-    """Gathers what our files throw and write to the console as an error, and requests to our addresses that fail."""
+    """Gathers what our files throw and write to the console as an error."""
     found = []
     listeners = {
         "pageerror": lambda error: OURS.search(error.stack or str(error)) and found.append(error.stack or str(error)),
-        "console": lambda line: line.type == "error" and OURS.search(line.text + line.location.get("url", "")) and found.append(line.text),
+        "console": lambda line: line.type == "error" and ours(line.text, line.location.get("url", "")) and found.append(line.text),
     }
     for event, listener in listeners.items():
         page.on(event, listener)
@@ -77,7 +95,20 @@ def our_errors(page):
 def clean(page):
     """Brings a used page back to an empty graph in the dark theme on the classic canvas, without messages and open dialogs."""
     page.keyboard.press("Escape")
+    set_up(page)
     page.evaluate(CLEAN)
+
+
+def set_up(page, nodes2=False, theme="dark"):
+    """Chooses between the classic canvas and Nodes 2.0, and the theme."""
+    page.evaluate(SET, ["Comfy.VueNodes.Enabled", nodes2])
+    page.evaluate(SET, ["Comfy.ColorPalette", theme])
+
+
+def artefact(name):
+    """Path of a screenshot that somebody looks at."""
+    ARTEFACTS.mkdir(exist_ok=True)
+    return ARTEFACTS / name
 
 
 def load_workflow(page, path):
@@ -89,3 +120,11 @@ def load_workflow(page, path):
 def queued_prompt(page):
     """Returns the API-format prompt that the canvas would queue."""
     return page.evaluate("async () => (await app.graphToPrompt()).output")
+
+
+def press_run(page):
+    """Queues what is on the canvas with ComfyUI's own button and returns how it ended."""
+    page.evaluate(LISTEN)
+    page.get_by_test_id("queue-button").click()
+    page.wait_for_function("() => window.contrapposto.done", timeout=RUN_SECONDS * 1000)
+    return page.evaluate("() => window.contrapposto.done")

@@ -8,9 +8,7 @@ import comfy_page
 import pytest
 
 EXAMPLES = Path(__file__).parents[2] / "example_workflows"
-ARTEFACTS = Path(__file__).parents[1] / "artefacts"
 WORKFLOWS = sorted(EXAMPLES.glob("*.json"))
-RUN_SECONDS = 120
 
 BOXES = """() => app.graph._nodes.map(n => {
     n.updateArea?.();
@@ -26,11 +24,6 @@ SHOW_ALL = """() => {
     app.canvas.ds.scale = scale;
     app.canvas.ds.offset = [90 / scale - left, 110 / scale - top];
     app.canvas.setDirty(true, true);
-}"""
-LISTEN = """() => {
-    window.contrapposto = {done: null};
-    for (const end of ["execution_success", "execution_error", "execution_interrupted"])
-        app.api.addEventListener(end, event => { window.contrapposto.done = {end, detail: event.detail}; });
 }"""
 PICTURES = """() => Object.fromEntries(app.graph._nodes.filter(n => n.imgs?.length).map(
     n => [n.type, n.imgs.every(i => i.complete && i.naturalWidth > 0)]))"""
@@ -60,10 +53,7 @@ def test_opens_as_drawn_runs_and_shows_its_pictures(opened, server, workflow):
     if wanted := files_lacking(server, twin(workflow)):
         pytest.skip(f"opened and compared with its twin, but not run: this ComfyUI has no {', '.join(wanted)}")
 
-    opened.evaluate(LISTEN)
-    opened.get_by_test_id("queue-button").click()
-    opened.wait_for_function("() => window.contrapposto.done", timeout=RUN_SECONDS * 1000)
-    done = opened.evaluate("() => window.contrapposto.done")
+    done = comfy_page.press_run(opened)
     assert done["end"] == "execution_success", done
 
     expected = {
@@ -74,8 +64,7 @@ def test_opens_as_drawn_runs_and_shows_its_pictures(opened, server, workflow):
     opened.wait_for_function(f"() => Object.keys(({PICTURES})()).length >= {len(expected)}", timeout=60_000)
     opened.evaluate(SHOW_ALL)
     opened.wait_for_timeout(700)
-    ARTEFACTS.mkdir(exist_ok=True)
-    opened.screenshot(path=ARTEFACTS / f"canvas-{workflow.stem}-{server.host.version}.png")
+    opened.screenshot(path=comfy_page.artefact(f"canvas-{workflow.stem}-{server.host.version}.png"))
     shown = opened.evaluate(PICTURES)
     assert all(shown.values()) and expected <= set(shown)
     assert overlaps(opened.evaluate(BOXES)) == [], "a node grew over its neighbour when its picture came"

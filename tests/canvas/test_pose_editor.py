@@ -5,70 +5,24 @@ import struct
 import urllib.error
 from pathlib import Path
 
-import comfy_host
 import comfy_page
+import editor_page
 import pytest
 import torch
+from editor_page import EDITOR, VALUE, drag
 
 from contrapposto.models.avatars import load_avatar, retarget_pose
 from contrapposto.models.bodies.body import load_body_model, place_on_floor, pose_body
 from contrapposto.models.bodies.joints import BODY_JOINTS, JOINT_NAMES
 from contrapposto.models.bodies.pose_edits import edit_pose, parse_pose_edits, relaxed_pose
 
-ARTEFACTS = Path(__file__).parents[1] / "artefacts"
-READY = "() => editorNode.widgets.find(w => w.name === 'edits').element.editor?.figure"
-EDITOR = "editorNode.widgets.find(w => w.name === 'edits').element.editor"
-PLACE = """(avatar) => {
-    app.graph.clear();
-    const node = window.editorNode = LiteGraph.createNode('ContrappostoEditPose');
-    node.pos = [300, 100];
-    app.graph.add(node);
-    if (avatar) {
-        const source = LiteGraph.createNode('ContrappostoLoadAvatar');
-        source.pos = [20, 300];
-        app.graph.add(source);
-        source.connect(0, node, node.inputs.findIndex(i => i.name === 'avatar'));
-    }
-    app.canvas.ds.scale = 1;
-    app.canvas.ds.offset = [0, 0];
-    app.canvas.setDirty(true, true);
-}"""
 JOINTS = f"() => Array.from({{length: {BODY_JOINTS}}}, (_, j) => {EDITOR}.figure.joint(j)?.toArray() ?? null)"
-ON_SCREEN = f"""(joint) => {{
-    const {{handles, view}} = {EDITOR}, box = view.canvas.getBoundingClientRect();
-    const at = handles.positions[joint].clone().project(view.camera);
-    return [box.left + (at.x + 1) / 2 * box.width, box.top + (1 - at.y) / 2 * box.height];
-}}"""
 BENT = {"joints": {"left_shoulder": [0.3, 0.4, 0.5], "right_knee": [1.2, 0, 0], "spine2": [0.3, 0.2, 0], "left_elbow": [0, -1.4, 0.3],
                    "left_wrist": [0.9, 0, 0.2]}, "place": [0.2, 0.15, -0.3]}
-VALUE = "() => editorNode.widgets.find(w => w.name === 'edits').value"
 
 
-@pytest.fixture
-def editor(page):
-    """Opens an editor on the page; with an avatar linked if it is told so."""
-    def open_editor(avatar=False):
-        page.evaluate(PLACE, avatar)
-        page.wait_for_function(READY, timeout=120_000)
-        return page
-    return open_editor
-
-
-def drag(page, joint, x, y):
-    """Pulls a joint's dot by (x, y) pixels and returns by how much it moved."""
-    number = JOINT_NAMES.index(joint)
-    start = page.evaluate(ON_SCREEN, number)
-    page.mouse.move(*start)
-    page.mouse.down()
-    for step in range(1, 5):
-        page.mouse.move(start[0] + x * step / 4, start[1] + y * step / 4)
-    page.mouse.up()
-    end = page.evaluate(ON_SCREEN, number)
-    return end[0] - start[0], end[1] - start[1]
-
-
-def test_a_dragged_hand_follows_and_comes_out_of_the_queue(editor, server):
-    page = editor()
+def test_a_dragged_hand_follows_and_comes_out_of_the_queue(page, server):
+    editor_page.place(page)
     moved = drag(page, "left_wrist", 40, -120)
     assert moved == pytest.approx((40, -120), abs=2)
     drag(page, "pelvis", 0, 30)
@@ -77,8 +31,7 @@ def test_a_dragged_hand_follows_and_comes_out_of_the_queue(editor, server):
     assert "head" not in json.loads(text)["joints"], "a joint that nobody touched"
     prompt = comfy_page.queued_prompt(page)
     assert next(iter(prompt.values()))["inputs"]["edits"] == text
-    ARTEFACTS.mkdir(exist_ok=True)
-    page.screenshot(path=ARTEFACTS / f"pose-editor-{server.host.version}.png")
+    page.screenshot(path=comfy_page.artefact(f"pose-editor-{server.host.version}.png"))
 
     run = server.run(prompt)
     assert run.succeeded, run.error
@@ -86,8 +39,8 @@ def test_a_dragged_hand_follows_and_comes_out_of_the_queue(editor, server):
     assert len(shown["poses"]) == 1 and shown["figure"]["file"]["type"] == "temp"
 
 
-def test_keys_undo_mirror_and_leave_the_graph_alone(editor):
-    page = editor()
+def test_keys_undo_mirror_and_leave_the_graph_alone(page):
+    editor_page.place(page)
     drag(page, "left_wrist", 40, -120)
     once = page.evaluate(VALUE)
     page.keyboard.press("m")
@@ -104,8 +57,8 @@ def test_keys_undo_mirror_and_leave_the_graph_alone(editor):
 
 
 @pytest.mark.parametrize("with_avatar", [False, True], ids=["body", "avatar"])
-def test_the_figure_stands_as_python_poses_it(editor, with_avatar):
-    page = editor(with_avatar)
+def test_the_figure_stands_as_python_poses_it(page, with_avatar):
+    editor_page.place(page, with_avatar)
     page.evaluate("text => { editorNode.widgets.find(w => w.name === 'edits').value = text; }", json.dumps(BENT))
     seen = page.evaluate(JOINTS)
     body = load_body_model()
@@ -120,38 +73,6 @@ def test_the_figure_stands_as_python_poses_it(editor, with_avatar):
     apart = [float((torch.tensor(at) - wanted[name] - root).norm()) for name, at in zip(JOINT_NAMES, seen) if at]
     assert len(apart) == BODY_JOINTS and max(apart) < 2e-3
     assert abs(float(root[1])) < 0.03, "the height above the floor"
-
-
-def test_corrupt_edits_are_told_and_refused(editor, server):
-    page = editor()
-    page.evaluate("() => { editorNode.widgets.find(w => w.name === 'edits').value = '{\"joints\": {\"tail\": [0, 0, 0]}}'; }")
-    assert "cannot be read" in page.locator(".cp-notice").inner_text()
-    prompt = {"1": {"class_type": "ContrappostoEditPose", "inputs": {"edits": '{"joints": {"tail": [0, 0, 0]}}', "candidate": 1}}}
-    with pytest.raises(comfy_host.PromptRejected, match="tail"):
-        server.submit(prompt)
-
-
-def test_sliders_where_there_is_no_webgl(browser, server):
-    if server.host != comfy_host.find_hosts()[0]:
-        pytest.skip("our own page, shown on the first host only")
-    context = browser.new_context(viewport={"width": 1400, "height": 900})
-    context.add_init_script("""
-        const plain = HTMLCanvasElement.prototype.getContext;
-        HTMLCanvasElement.prototype.getContext = function (kind, ...rest) {
-            return kind.startsWith('webgl') ? null : plain.call(this, kind, ...rest);
-        };
-    """)
-    with context:
-        page = context.new_page()
-        page.goto(server.url, timeout=180_000)
-        page.wait_for_function(comfy_page.READY, timeout=180_000)
-        page.evaluate(PLACE, False)
-        page.wait_for_selector(".cp-sliders input", timeout=60_000)
-        assert "no WebGL" in page.locator(".cp-editor").inner_text()
-        page.evaluate("""() => { const slider = document.querySelector('.cp-sliders input'); slider.value = 90;
-            slider.dispatchEvent(new Event('input', {bubbles: true})); }""")
-        edits = json.loads(page.evaluate(VALUE))
-        assert edits["joints"]["pelvis"] == pytest.approx([1.5708, 0, 0], abs=1e-3)
 
 
 def test_small_files_at_start_and_one_bundle_below_a_megabyte():

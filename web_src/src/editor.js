@@ -15,7 +15,7 @@ const CLICK = 4 // pixels that a pointer may tremble
 
 export class PoseEditor {
   /**
-   * host: {save(text)} and, for the panel, {candidates, library}; see web/js/contrapposto.js.
+   * host: {save(text)} and, for the panel, {candidates, library}; see web/js/pose_editor.js.
    */
   constructor(container, host) {
     this.host = host
@@ -56,15 +56,20 @@ export class PoseEditor {
     if (text === this.edits.toText()) return
     try {
       this.edits = Edits.parse(text)
-      this.panel.notice('')
+      this.panel.notice('edits', '')
     } catch (error) {
       this.edits = new Edits()
-      this.panel.notice(`The saved edits cannot be read (${error.message}). Reset starts anew.`)
+      this.panel.notice('edits', `The saved edits cannot be read (${error.message}). Reset starts anew.`)
     }
     this.past = []
     this.future = []
     this.pose = this.edits.over(this.base)
     this.update()
+  }
+
+  /** Says something about what is shown; '' takes it back. */
+  tell(text) {
+    this.panel.notice('host', text)
   }
 
   addGizmo() {
@@ -194,7 +199,6 @@ export class PoseEditor {
     this.remember()
     this.edits = new Edits()
     this.pose = this.base.clone()
-    this.panel.notice('')
     this.save()
   }
 
@@ -251,6 +255,7 @@ export class PoseEditor {
   }
 
   save() {
+    this.panel.notice('edits', '')
     this.update()
     this.host.save(this.edits.toText())
   }

@@ -3,6 +3,9 @@
 import { Vector3 } from 'three'
 import { JOINTS, NUMBER, Pose, fromRotvec, round, toRotvec } from './joints.js'
 
+const WIDEST = 4 * Math.PI // radians and metres that Python takes, too
+const FARTHEST = 100
+
 export class Edits {
   constructor() {
     this.joints = new Map() // name -> Quaternion
@@ -13,12 +16,14 @@ export class Edits {
   static parse(text) {
     const edits = new Edits()
     if (!text?.trim()) return edits
-    const { joints = {}, place = null } = JSON.parse(text)
+    const read = JSON.parse(text)
+    if (!isObject(read) || !isObject(read.joints ?? {})) throw new Error('it is not an object of joints')
+    const { joints = {}, place = null } = read
     for (const [name, rotvec] of Object.entries(joints)) {
-      if (!(name in NUMBER) || !isTriple(rotvec)) throw new Error(`no rotation of a joint: ${name}`)
+      if (!Object.hasOwn(NUMBER, name) || !isTriple(rotvec, WIDEST)) throw new Error(`no rotation of a joint: ${name.slice(0, 40)}`)
       edits.joints.set(name, fromRotvec(rotvec))
     }
-    if (place !== null && !isTriple(place)) throw new Error('place is not three numbers')
+    if (place !== null && !isTriple(place, FARTHEST)) throw new Error('place is not three numbers in metres')
     edits.place = place && new Vector3(...place)
     return edits
   }
@@ -50,6 +55,7 @@ export class Edits {
   }
 }
 
-const isTriple = (v) => Array.isArray(v) && v.length === 3 && v.every(Number.isFinite)
+const isObject = (v) => typeof v === 'object' && v !== null && !Array.isArray(v)
+const isTriple = (v, most) => Array.isArray(v) && v.length === 3 && v.every((x) => Number.isFinite(x) && Math.abs(x) <= most)
 
 export { Pose }

@@ -22,9 +22,11 @@ export class Panel {
     for (const side of ['front', 'side', 'back', 'top']) button(sides, side[0].toUpperCase() + side.slice(1), `Look from the ${side}`, () => editor.frame(side))
     this.stage = make('div', 'cp-stage', this.root)
     this.stage.tabIndex = 0
+    this.stage.dataset.captureWheel = 'true' // so Nodes 2.0 leaves the wheel to us
     this.stage.type = 'textarea' // ComfyUI leaves Ctrl+Z to whatever has the focus and this type
     this.label = make('div', 'cp-label', this.stage)
     this.message = make('div', 'cp-notice', this.stage)
+    this.notices = {}
     this.foot = make('div', 'cp-bar', this.root)
     if (editor.host.candidates) this.addCandidates(editor.host.candidates)
     if (editor.host.library) this.addLibrary(editor.host.library)
@@ -39,7 +41,7 @@ export class Panel {
   }
 
   addLibrary(library) {
-    const group = make('span', 'cp-group cp-library', this.foot)
+    const group = make('span', 'cp-group', this.foot)
     const list = make('select', 'cp-select', group)
     list.title = 'Poses that you have saved'
     const fill = async () => {
@@ -63,9 +65,9 @@ export class Panel {
   async attempt(action) {
     try {
       await action()
-      this.notice('')
+      this.notice('library', '')
     } catch (error) {
-      this.notice(error.message)
+      this.notice('library', error.message)
     }
   }
 
@@ -74,7 +76,7 @@ export class Panel {
     const { chosen } = editor
     this.buttons.undo.disabled = !editor.past.length
     this.buttons.redo.disabled = !editor.future.length
-    this.label.textContent = chosen < 0 ? HINT : JOINTS[chosen].replace('_', ' ') + (editor.edits.joints.has(JOINTS[chosen]) ? ' (edited)' : '')
+    this.label.textContent = chosen < 0 ? HINT : JOINTS[chosen].replaceAll('_', ' ') + (editor.edits.joints.has(JOINTS[chosen]) ? ' (edited)' : '')
     this.label.classList.toggle('cp-chosen', chosen >= 0)
     if (!this.candidates) return
     const count = this.candidates.count()
@@ -82,9 +84,10 @@ export class Panel {
     this.count.textContent = `candidate ${this.candidates.index()} of ${count}`
   }
 
-  notice(text) {
-    this.message.textContent = text
-    this.message.style.display = text ? '' : 'none'
+  /** Shows a text above the picture until the same source has another or none. */
+  notice(source, text) {
+    this.notices[source] = text
+    this.message.textContent = Object.values(this.notices).filter(Boolean).join('\n')
   }
 
   dispose() {

@@ -13,6 +13,7 @@ export class MotionPlayer {
     this.root = make('div', 'cp-editor', container)
     this.stage = make('div', 'cp-stage', this.root)
     this.stage.tabIndex = 0
+    this.stage.dataset.captureWheel = 'true' // so Nodes 2.0 leaves the wheel to us
     this.label = make('div', 'cp-label', this.stage)
     this.label.textContent = 'Run to see the motion.'
     const bar = make('div', 'cp-bar', this.root)
@@ -57,6 +58,10 @@ export class MotionPlayer {
       this.figure.traverse((node) => node.isBone && box.expandByPoint(node.getWorldPosition(new Vector3())))
     }
     this.view.look('front', box.getCenter(new Vector3()), Math.max(0.9, box.getSize(new Vector3()).length() * 0.6))
+  }
+
+  tell(text) {
+    this.label.textContent = text
   }
 
   seek(frame) {

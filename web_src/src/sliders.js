@@ -15,10 +15,12 @@ export class SliderEditor {
     this.base = new Pose()
     this.edits = new Edits()
     this.root = make('div', 'cp-editor', container)
-    make('div', 'cp-bar', this.root).textContent = 'This browser has no WebGL, so there is no 3D view here. Turn joints by numbers; the picture shows after a run.'
+    const why = 'This browser has no WebGL, so there is no 3D view here. Turn joints by numbers and render the pose to see it.'
+    make('div', 'cp-bar', this.root).textContent = why
+    this.message = make('div', 'cp-notice', this.root)
     const bar = make('div', 'cp-bar', this.root)
     this.list = make('select', 'cp-select', bar)
-    this.list.append(...JOINTS.map((name) => new Option(name.replace('_', ' '), name)))
+    this.list.append(...JOINTS.map((name) => new Option(name.replaceAll('_', ' '), name)))
     this.list.addEventListener('change', () => this.show())
     button(bar, 'Reset joint', 'Give this joint back to the pose that comes in', () => this.set(null))
     button(bar, 'Reset all', 'Drop every edit', () => {
@@ -47,10 +49,16 @@ export class SliderEditor {
   setText(text) {
     try {
       this.edits = Edits.parse(text)
-    } catch {
+      this.tell('')
+    } catch (error) {
       this.edits = new Edits()
+      this.tell(`The saved edits cannot be read (${error.message}). Reset all starts anew.`)
     }
     this.show()
+  }
+
+  tell(text) {
+    this.message.textContent = text
   }
 
   set(angles) {
@@ -69,6 +77,7 @@ export class SliderEditor {
   }
 
   save() {
+    this.tell('')
     this.show()
     this.host.save(this.edits.toText())
   }

@@ -28,6 +28,8 @@ export class View {
     this.canvas = this.renderer.domElement
     this.canvas.style.cssText = 'display:block;width:100%;height:100%;touch-action:none;outline:none'
     container.append(this.canvas)
+    // The controls follow a pointer on the document, but ComfyUI lets no pointer out of a widget: they get our container for it.
+    Object.defineProperty(this.canvas, 'ownerDocument', { value: container })
     this.scene = new Scene()
     this.scene.background = new Color(PAPER)
     this.scene.fog = new Fog(PAPER, 7, 16)
@@ -96,9 +98,12 @@ export class View {
   draw() {
     this.pending ??= requestAnimationFrame(() => {
       this.pending = null
-      this.beforeDraw?.()
-      this.renderer.render(this.scene, this.camera)
+      this.render()
     })
+  }
+
+  render() {
+    this.renderer.render(this.scene, this.camera)
   }
 
   dispose() {
