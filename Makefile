@@ -38,7 +38,7 @@ test-slow: $(VENV)/.test-ready
 
 # The oldest and the newest packages in environments of their own; run it with PYTHON=python3.10, 3.11 ... for other Pythons.
 compat:
-	$(PYTHON) scripts/compat.py oldest numpy1 newest
+	$(PYTHON) tests/packaging/compat.py oldest numpy1 newest
 
 bench: $(VENV)/.test-ready
 	$(PY) -m benchmarks

@@ -1,8 +1,11 @@
 """Tests the pack with the oldest and the newest packages, each set in a virtual environment of its own that is thrown away.
 
-    python3.10 scripts/compat.py oldest        python3.13 scripts/compat.py newest        python3.11 scripts/compat.py numpy1
+    python3.10 tests/packaging/compat.py oldest
+    python3.11 tests/packaging/compat.py numpy1
+    python3.13 tests/packaging/compat.py newest
 
-The Python that runs this is the one that is tested. Each set downloads some gigabytes where torch comes with CUDA. Results: docs/reliability.md.
+The Python that runs this is the one that is tested. Each set downloads some gigabytes where torch comes with CUDA.
+Results: docs/reliability.md.
 """
 
 from __future__ import annotations
@@ -15,14 +18,14 @@ import tempfile
 import venv
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 # The oldest are those that models/headless/doctor.py accepts, and scipy and diffusers of the same time.
+NEEDED = ["torch", "numpy", "safetensors", "tokenizers", "roma", "Pillow", "opencv-python", "diffusers", "scipy", "smplx"]
 SETS = {
     "oldest": ["torch==2.4.0", "numpy==1.25.0", "safetensors==0.4.2", "tokenizers==0.13.3", "roma==1.4.0", "Pillow==10.1.0",
                "opencv-python==4.8.0.74", "diffusers==0.27.0", "scipy<1.12", "smplx"],
-    "numpy1": ["torch", "numpy==1.26.4", "safetensors", "tokenizers", "roma", "Pillow", "opencv-python<4.12", "diffusers", "scipy<1.16", "smplx",
-               "accelerate"],
-    "newest": ["torch", "numpy", "safetensors", "tokenizers", "roma", "Pillow", "opencv-python", "diffusers", "scipy", "smplx", "accelerate"],
+    "numpy1": [*NEEDED, "numpy==1.26.4", "opencv-python<4.12", "scipy<1.16", "accelerate"],
+    "newest": [*NEEDED, "accelerate"],
 }
 TOOLS = ["pytest", "pytest-timeout", "hypothesis", "pygltflib", "bvhio", "ufbx", "av", "setuptools"]
 # What runs on every set: the library and the nodes. Training and whole jobs repeat them, at ten times the price.
