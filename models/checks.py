@@ -65,9 +65,30 @@ def check_range(name, value, low, high, unit=""):
         InputError: it is not.
     """
     span = f"between {low} and {high}{' ' + unit if unit else ''}"
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value) or not low <= value <= high:
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not low <= value <= high or value in (math.inf, -math.inf):
         raise InputError(name, value, f"is not {span}", f"Choose a value {span}.")
     return value
+
+
+def numbers_of(name, value, what, remedy):
+    """Returns a list, array or tensor of unknown origin as a float32 numpy array of finite numbers.
+
+    Args:
+        what: it is, for the message.
+
+    Raises:
+        InputError: it is something else.
+    """
+    import numpy as np
+
+    try:
+        with np.errstate(over="ignore", invalid="ignore"):
+            array = np.array(value.detach().cpu().float() if hasattr(value, "detach") else value, dtype=np.float32)
+    except (TypeError, ValueError, OverflowError, RuntimeError):  # each library refuses in its own way
+        raise InputError(name, what, "holds no numbers", remedy) from None
+    if not np.isfinite(array).all():
+        raise InputError(name, what, "holds NaN or infinity", remedy)
+    return array
 
 
 def check_choice(name, value, choices):

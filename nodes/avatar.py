@@ -265,8 +265,7 @@ def _input_file(choice):
     """The file that a choice from ComfyUI's input folder means; None for other choices."""
     if not choice or not choice.endswith(FROM_INPUT):
         return None
-    folder = Path(folder_paths.get_input_directory()).resolve()
-    chosen = (folder / choice.removesuffix(FROM_INPUT)).resolve()
-    if not chosen.is_relative_to(folder):
+    chosen = host.input_file(choice.removesuffix(FROM_INPUT))
+    if chosen is None:
         raise InputError("file", choice, "lies outside ComfyUI/input", "Choose a file from the list.")
     return chosen

@@ -152,7 +152,8 @@ class LoadBodyPose(io.ComfyNode):
 
     @classmethod
     def validate_inputs(cls, body_file):
-        if body_file in (None, BY_PATH) or (Path(folder_paths.get_input_directory()) / body_file).is_file():
+        chosen = None if body_file in (None, BY_PATH) else host.input_file(body_file)
+        if body_file in (None, BY_PATH) or chosen is not None and chosen.is_file():
             return True
         return str(InputError("body_file", body_file, "was not found", "Put it into ComfyUI/input, or take the path."))
 
@@ -191,8 +192,7 @@ def _source(body_file, path):
     """The file to read: None when nothing was chosen. Names from the list never leave the input folder."""
     if body_file in (None, BY_PATH):
         return Path(path.strip().strip('"')) if path and path.strip() else None
-    folder = Path(folder_paths.get_input_directory()).resolve()
-    chosen = (folder / body_file).resolve()
-    if not chosen.is_relative_to(folder):
+    chosen = host.input_file(body_file)
+    if chosen is None:
         raise InputError("body_file", body_file, "lies outside ComfyUI/input", "Give its full path in path instead.")
     return chosen

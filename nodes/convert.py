@@ -51,10 +51,10 @@ def camera_info_to_view(info, field_of_view):
     try:
         x, y, z = (float(info["position"][axis]) - float((info.get("target") or {}).get(axis, 0)) for axis in "xyz")
         fov = float(info.get("fov") or field_of_view)
-    except (KeyError, TypeError, ValueError, AttributeError):
+    except (KeyError, TypeError, ValueError, AttributeError, OverflowError):
         raise InputError("camera_info", str(info)[:60], "is not a camera", "Connect the camera of a ComfyUI 3D node.") from None
     flat = math.hypot(x, z)
-    if not math.isfinite(x + y + z) or flat + abs(y) < 1e-9:
+    if not math.isfinite(x + y + z) or not math.isfinite(flat) or not math.isfinite(fov) or flat + abs(y) < 1e-9:
         raise InputError("camera_info", str(info)[:60], "stands on its target", "Move the camera away from it.")
     return {"yaw": math.atan2(x, z), "pitch": math.atan2(y, flat)}, min(max(fov, 5.0), 120.0)
 

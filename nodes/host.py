@@ -76,6 +76,11 @@ def choice_to_source(kind, choice):
     return search.find_file(kind, choice)
 
 
+def input_file(name):
+    """Returns the path of a file named relative to ComfyUI's input folder, or None when the name leads out of it."""
+    return search.inside(folder_paths.get_input_directory(), name)
+
+
 def explain_missing(kind, choice, bundled_name=None):
     """Returns True when the choice can be loaded, else the sentence that ComfyUI shows on the node.
 

@@ -76,7 +76,8 @@ class LoadMotion(io.ComfyNode):
 
     @classmethod
     def validate_inputs(cls, motion_file):
-        if motion_file in (None, BY_PATH) or (Path(folder_paths.get_input_directory()) / motion_file).is_file():
+        chosen = None if motion_file in (None, BY_PATH) else host.input_file(motion_file)
+        if motion_file in (None, BY_PATH) or chosen is not None and chosen.is_file():
             return True
         return str(
             InputError("motion_file", motion_file, "was not found", "Put it into ComfyUI/input, or take the path.")
@@ -259,9 +260,8 @@ def _source(motion_file, path):
     """The file to read: None when nothing was chosen. Names from the list never leave the input folder."""
     if motion_file in (None, BY_PATH):
         return Path(path.strip().strip('"')) if path and path.strip() else None
-    folder = Path(folder_paths.get_input_directory()).resolve()
-    chosen = (folder / motion_file).resolve()
-    if not chosen.is_relative_to(folder):
+    chosen = host.input_file(motion_file)
+    if chosen is None:
         raise InputError("motion_file", motion_file, "lies outside ComfyUI/input", "Give its full path in path instead.")
     return chosen
 

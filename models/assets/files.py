@@ -5,9 +5,11 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import shutil
 import tempfile
 import time
 from contextlib import contextmanager
+from dataclasses import fields
 from pathlib import Path
 
 from ..checks import InputError
@@ -24,7 +26,11 @@ def check_file(name, path, suffixes=()):
         InputError: it is missing, a folder, empty, unreadable or of another type.
     """
     path = Path(path)
-    if not path.exists():
+    try:
+        there = path.exists()
+    except OSError as error:
+        raise InputError(name, path, f"is no path ({error.strerror})", "Check the spelling of the path.") from None
+    if not there:
         raise InputError(name, path, "does not exist", "Check the spelling of the path.")
     if not path.is_file():
         raise InputError(name, path, "is not a file", "Give the path of a file.")
@@ -37,34 +43,50 @@ def check_file(name, path, suffixes=()):
     return path
 
 
-def read_npz(path, name="npz file", max_bytes=2 << 30):
-    """Reads an .npz as a dict of numpy arrays. Object arrays are refused, because they hold pickled code.
+def read_npz(source, name="npz file", names=None, max_bytes=2 << 30, where=None):
+    """Reads an .npz as a dict of numpy arrays of numbers and texts. Object arrays are refused, because they hold pickled code.
+
+    Args:
+        source: path of the file, or its bytes.
+        name: the input's name in errors.
+        names: the arrays to read, where they are there; others stay closed. None is all.
+        max_bytes: that they may unpack to.
+        where: what stands for the file in errors, for bytes.
 
     Raises:
         InputError: the file is missing, damaged, too large once unpacked, or holds objects.
     """
+    import io
     import zipfile
 
     import numpy as np
 
-    path = check_file(name, path, (".npz",))
+    if isinstance(source, bytes):
+        open_source = lambda: io.BytesIO(source)
+    else:
+        where = check_file(name, source, (".npz",))
+        open_source = lambda: where
+    again = "Copy or download the file again."
     try:
-        with zipfile.ZipFile(path) as archive:
-            size = sum(entry.file_size for entry in archive.infolist())
+        with zipfile.ZipFile(open_source()) as archive:
+            sizes = [(entry.filename.removesuffix(".npy"), entry.file_size) for entry in archive.infolist()]
+        size = sum(size for key, size in sizes if names is None or key in names)
         if size > max_bytes:
-            raise InputError(name, path, f"unpacks to {size / 1e9:.1f} GB", f"Give a file below {max_bytes / 1e9:.1f} GB.")
-        with np.load(path, allow_pickle=False) as archive:
-            return {key: archive[key] for key in archive.files}
+            raise InputError(name, where, f"unpacks to {size / 1e9:.1f} GB", f"Give a file below {max_bytes / 1e9:.1f} GB.")
+        with np.load(open_source(), allow_pickle=False) as archive:
+            arrays = {key: archive[key] for key, _ in sizes if names is None or key in names}
+        for key, array in arrays.items():
+            if not isinstance(array, np.ndarray) or array.dtype.kind not in "biufSU":
+                raise InputError(name, where, f"holds neither numbers nor texts in {key[:80]!r}", "Save it with plain arrays only.")
+        return arrays
     except InputError:
         raise
-    except ValueError as error:
+    except Exception as error:  # a damaged archive can fail in many ways
         if "allow_pickle" in str(error):
-            raise InputError(name, path, "holds Python objects, which could run code", "Save it with plain arrays only.") from None
-        raise InputError(name, path, f"is damaged ({error})", "Copy or download the file again.") from None
-    except (zipfile.BadZipFile, OSError, EOFError, KeyError, MemoryError, NotImplementedError, zipfile.LargeZipFile) as error:
-        raise InputError(name, path, f"is not a readable .npz ({error})", "Copy or download the file again.") from None
-    except Exception as error:  # zlib.error and friends: a damaged archive can fail in many ways
-        raise InputError(name, path, f"is damaged ({type(error).__name__}: {error})", "Copy or download the file again.") from None
+            raise InputError(name, where, "holds Python objects, which could run code", "Save it with plain arrays only.") from None
+        if isinstance(error, (zipfile.BadZipFile, OSError, EOFError, KeyError, NotImplementedError)):
+            raise InputError(name, where, f"is not a readable .npz ({str(error)[:80]})", again) from None
+        raise InputError(name, where, f"is damaged ({type(error).__name__}: {str(error)[:80]})", again) from None
 
 
 def read_safetensors(path, name="weights file", device="cpu"):
@@ -83,9 +105,57 @@ def read_safetensors(path, name="weights file", device="cpu"):
         with safe_open(path, framework="pt", device=str(device)) as file:
             metadata = file.metadata() or {}
             tensors = {key: file.get_tensor(key) for key in file.keys()}
-        return tensors, json.loads(metadata.get(CONFIG_KEY, "{}"))
+        config = json.loads(metadata.get(CONFIG_KEY, "{}"))
     except Exception as error:
-        raise InputError(name, path, f"is not a readable .safetensors file ({error})", "Copy or download the file again.") from None
+        problem = f"is not a readable .safetensors file ({str(error)[:80]})"
+        raise InputError(name, path, problem, "Copy or download the file again.") from None
+    if not isinstance(config, dict):
+        raise InputError(name, path, "describes itself with something else than named entries", "Copy or download the file again.")
+    return tensors, config
+
+
+def read_text(path, name, suffixes=(), max_bytes=256 << 20):
+    """Returns the text of a UTF-8 file.
+
+    Raises:
+        InputError: the file is missing, too large, or not UTF-8.
+    """
+    path = check_file(name, path, suffixes)
+    if path.stat().st_size > max_bytes:
+        raise InputError(name, path, f"is larger than {max_bytes >> 20} MB", "Split it.")
+    try:
+        return path.read_text(encoding="utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise InputError(name, path, f"is not UTF-8 text (byte {error.start})", "Save it as UTF-8.") from None
+
+
+def parse_json(text):
+    """Returns what JSON text says. Text that is nested too deeply is a ValueError, as is all else that is wrong with it."""
+    try:
+        return json.loads(text)
+    except RecursionError:
+        raise ValueError("it is nested too deeply") from None
+
+
+def config_of(config_class, told, tensors, least):
+    """Returns the sizes that a file of weights tells about its network, once they make sense for the numbers that it holds.
+
+    Args:
+        config_class: dataclass whose fields all have defaults. told: what the file says.
+        tensors: name -> tensor.
+        least: config -> fewer numbers than such a network has, so that a small file cannot ask for a huge network.
+
+    Raises:
+        TypeError: a field is unknown, of another type or below 1, or the network is larger than the file.
+    """
+    config = config_class(**told)
+    for part in fields(config):
+        value, kinds = getattr(config, part.name), (int, float) if isinstance(part.default, float) else (type(part.default),)
+        if type(value) not in kinds or type(part.default) is int and value < 1:
+            raise TypeError(f"{part.name} is {value!r:.40}")
+    if least(config) > sum(tensor.numel() for tensor in tensors.values()):
+        raise TypeError("it describes a larger network than it holds")
+    return config
 
 
 def write_safetensors(path, tensors, config):
@@ -93,8 +163,10 @@ def write_safetensors(path, tensors, config):
     from safetensors.torch import save_file
 
     tensors = {key: tensor.detach().cpu().contiguous() for key, tensor in tensors.items()}
-    with atomic_write(path) as part:
-        save_file(tensors, str(part), metadata={CONFIG_KEY: json.dumps(config, sort_keys=True)})
+    with atomic_write(path) as part, tempfile.TemporaryDirectory(prefix=f".{part.stem}.", suffix=PART, dir=part.parent) as folder:
+        # In a folder of its own, because safetensors makes a temporary file beside it, whose name nobody would know for ours.
+        save_file(tensors, f"{folder}/weights", metadata={CONFIG_KEY: json.dumps(config, sort_keys=True)})
+        os.replace(f"{folder}/weights", part)
 
 
 @contextmanager
@@ -170,7 +242,7 @@ def _claimed(path, name):
 
 
 def remove_abandoned(folder, seconds=ABANDONED):
-    """Removes what killed processes have left in a folder: unfinished files that nobody has changed for so many seconds."""
+    """Removes what killed processes have left in a folder: unfinished files, or folders of them, unchanged for so many seconds."""
     try:
         entries = [entry for entry in os.scandir(folder) if entry.name.startswith(".") and entry.name.endswith(PART)]
     except OSError:
@@ -178,7 +250,7 @@ def remove_abandoned(folder, seconds=ABANDONED):
     for entry in entries:
         try:
             if time.time() - entry.stat().st_mtime > seconds:
-                os.unlink(entry.path)
+                shutil.rmtree(entry.path) if entry.is_dir(follow_symlinks=False) else os.unlink(entry.path)
         except OSError:  # somebody else was faster, or may not
             continue
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from pathlib import Path
+from pathlib import Path, PureWindowsPath
 
 from ..checks import InputError
 
@@ -16,6 +16,8 @@ KINDS = {
     "personalization": (".safetensors",),
     "parts_to_whole": (".safetensors", ".pth"),
 }
+FORBIDDEN = set(':*?"<>|')  # in names on Windows; the colon begins a stream
+DEVICES = {"CON", "PRN", "AUX", "NUL", *(f"{port}{n}" for port in ("COM", "LPT") for n in "123456789¹²³")}
 _added: dict[str, list[Path]] = {}
 
 
@@ -42,6 +44,28 @@ def list_files(kind):
     return sorted(found)
 
 
+def inside(folder, name, windows=os.name == "nt"):
+    """Returns ``folder / name`` if that lies inside the folder, also when links are followed, else None.
+
+    Names come from workflows and other people's files, made on any system: "/" and "\\" both separate folders, and what Windows would
+    read as a drive or a share is refused everywhere. On Windows devices, streams and names that it would alter are refused too.
+    """
+    name = PureWindowsPath(name)
+    if name.anchor or ".." in name.parts or "\0" in str(name) or windows and not all(map(_plain, name.parts)):
+        return None
+    path = Path(folder, *name.parts)
+    try:
+        return path if path.resolve().is_relative_to(Path(folder).resolve()) and (not path.exists() or path.is_file()) else None
+    except (OSError, RuntimeError, ValueError):  # a name too long or with strange characters, a circle of links
+        return None
+
+
+def _plain(part):
+    """Whether a part of a path is an ordinary name on every system."""
+    device = part.split(".")[0].rstrip().upper() in DEVICES
+    return not device and part == part.rstrip(". ") and not set(part) & FORBIDDEN and part.isprintable()
+
+
 def find_file(kind, name):
     """Returns the path of a file by its name relative to the search folders; it never leaves them.
 
@@ -49,8 +73,8 @@ def find_file(kind, name):
         InputError: no such file; the message lists the folders that were searched.
     """
     for folder in search_paths(kind):
-        path = folder / name
-        if path.is_file() and path.resolve().is_relative_to(folder.resolve()):
+        path = inside(folder, name)
+        if path is not None and path.is_file():
             return path
     places = ", ".join(str(p) for p in search_paths(kind)) or "no folder (CONTRAPPOSTO_MODELS can name one)"
     raise InputError(f"{kind} file", str(name), "was not found", f"Searched: {places}. Put the file there or give its full path.")

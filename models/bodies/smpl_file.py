@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-import zipfile
-
 import numpy as np
 
-from ..assets.files import check_file
+from ..assets.files import check_file, read_npz
+from ..assets.restricted_pickle import read_pickle
 from ..checks import InputError
 from .joints import BODY_JOINTS, LICENSED_KEYPOINT_VERTICES, PARENTS
-from .restricted_pickle import read_pickle
 
 KINDS = {24: "smpl", 52: "smplh", 55: "smplx"}  # number of joints -> kind
 MAX_BETAS = 16  # what motion captures use; the finer components of large files cost memory and change nothing visible
 _REQUIRED = ("v_template", "f", "shapedirs", "J_regressor", "weights", "kintree_table")
 _OPTIONAL = ("posedirs", "vt", "ft", "keypoint_names", "keypoint_vertices", "license")
-_MAX_BYTES = 2 << 30
 _HUGE = 1e6  # metres: no body, and far from float32's limits
 _REMEDY = "Give an SMPL, SMPL+H, SMPL-X or open body file."
 
@@ -32,7 +29,8 @@ def read_smpl_file(path):
         InputError: the file is missing, damaged, of another type, or holds numbers that cannot be a body.
     """
     path = check_file("body file", path, (".npz", ".pkl"))
-    raw = (_read_npz if path.suffix.lower() == ".npz" else read_pickle)(path, _REQUIRED + _OPTIONAL)
+    names = _REQUIRED + _OPTIONAL  # SMPL-X files also hold dictionaries, which are pickled and stay closed
+    raw = read_npz(path, "body file", names) if path.suffix.lower() == ".npz" else read_pickle(path, names)
     missing = [name for name in _REQUIRED if name not in raw]
     if missing:
         raise InputError("body file", path, f"has no {', '.join(missing)}", _REMEDY)
@@ -54,23 +52,6 @@ def read_smpl_file(path):
         "kind": KINDS[joints],
         "licence": str(raw.get("license", "as given by the file's publisher")),
     }
-
-
-def _read_npz(path, names):
-    """Reads the named arrays only: SMPL-X files also hold dictionaries, which are pickled and stay closed."""
-    try:
-        with zipfile.ZipFile(path) as archive:
-            sizes = {entry.filename: entry.file_size for entry in archive.infolist()}
-        if sum(sizes.get(f"{name}.npy", 0) for name in names) > _MAX_BYTES:
-            raise InputError("body file", path, "unpacks to more than 2 GB", _REMEDY)
-        with np.load(path, allow_pickle=False) as archive:
-            return {name: archive[name] for name in names if name in archive.files}
-    except InputError:
-        raise
-    except Exception as error:  # a damaged archive can fail in any way
-        if "allow_pickle" in str(error):
-            raise InputError("body file", path, "holds Python objects, which could run code", "Save it with plain arrays only.") from None
-        raise InputError("body file", path, f"is damaged ({type(error).__name__}: {error})", "Copy or download the file again.") from None
 
 
 def _check_numbers(path, raw):

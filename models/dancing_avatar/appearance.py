@@ -200,16 +200,26 @@ class AppearanceTrainer:
 
     def _restore(self, state):
         tensors, facts = state
-        if facts.get("format") != STATE_FORMAT or facts["training"] != asdict(self.training):
+        if facts.get("format") != STATE_FORMAT or facts.get("training") != asdict(self.training):
             raise InputError("training state", facts.get("format"), "belongs to another training", "Remove it and train from the start.")
-        self.module.load_state_dict({name.removeprefix("module."): value for name, value in tensors.items() if name.startswith("module.")})
-        kept = {}
-        for name, value in tensors.items():
-            if name.startswith("optimizer."):
-                index, key = name.split(".")[1:]
-                kept.setdefault(int(index), {})[key] = value
-        self.optimizer.load_state_dict(self.optimizer.state_dict() | {"state": kept})
-        self.step, self.losses, self._scale = facts["step"], tensors["losses"].tolist(), facts["scale"]
+        try:
+            weights = {name.removeprefix("module."): value for name, value in tensors.items() if name.startswith("module.")}
+            self.module.load_state_dict(weights)
+            kept = {}
+            for name, value in tensors.items():
+                if name.startswith("optimizer."):
+                    index, key = name.split(".")[1:]
+                    kept.setdefault(int(index), {})[key] = value
+            shapes = [weight.shape for weight in self.module.parameters()]
+            if any(kept[i][key].shape != shape for i, shape in enumerate(shapes) for key in ("exp_avg", "exp_avg_sq")):
+                raise ValueError("moments of another shape")
+            self.optimizer.load_state_dict(self.optimizer.state_dict() | {"state": kept})
+            check_range("step", facts["step"], 0, self.training.steps)
+            check_range("scale", facts["scale"], 0, _HALF_SCALE)
+            self.step, self.losses, self._scale = int(facts["step"]), tensors["losses"].flatten().tolist(), float(facts["scale"])
+        except (KeyError, TypeError, ValueError, RuntimeError) as error:  # a damaged file lacks anything
+            problem = f"is damaged ({type(error).__name__}: {str(error)[:80]})"
+            raise InputError("training state", self.training, problem, "Remove it and train from the start.") from None
 
 
 def save_module(path, module: AppearanceModule, about, rename=None):

@@ -15,7 +15,7 @@ import unicodedata
 from dataclasses import dataclass
 from pathlib import Path
 
-from ..assets.files import atomic_write
+from ..assets.files import atomic_write, parse_json
 from ..checks import InputError, check_choice, check_range
 
 WORDS = 20
@@ -178,7 +178,7 @@ class KeptPrompts:
     def find(self, kind, description, seed) -> RefinedPrompt | None:
         """The words kept for a description, or None; a damaged file counts as none."""
         try:
-            content = json.loads(self._path(kind, description, seed).read_text(encoding="utf-8"))
+            content = parse_json(self._path(kind, description, seed).read_text(encoding="utf-8"))
             kept = RefinedPrompt(tuple(map(str, content["words"])), int(content["answered"]))
         except (OSError, ValueError, KeyError, TypeError):
             return None

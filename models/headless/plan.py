@@ -17,7 +17,7 @@ import random
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from ..assets.files import atomic_write, check_file
+from ..assets.files import atomic_write, parse_json, read_text
 from ..checks import InputError, check_choice, check_range
 
 # What people do, as the paper's supplement B lists it: SMART's sports, and MPII's activity categories without "inactivity, quiet/light" and
@@ -80,11 +80,8 @@ def read_plan(path, recipe=None) -> Plan:
     Raises:
         InputError: the file is missing or empty, a line cannot be read, or two lines ask for the same.
     """
-    path, recipe = check_file("plan", path, (".jsonl",)), recipe or {}
-    try:
-        lines = path.read_text(encoding="utf-8-sig").splitlines()
-    except UnicodeDecodeError as error:
-        raise InputError("plan", path, f"is not UTF-8 text (byte {error.start})", "Save it as UTF-8.") from None
+    path, recipe = Path(path), recipe or {}
+    lines = read_text(path, "plan", (".jsonl",)).splitlines()
     samples, first_line = [], {}
     for number, line in enumerate(lines, 1):
         if line.strip():
@@ -102,7 +99,7 @@ def read_plan(path, recipe=None) -> Plan:
 
 def _sample(path, number, line, recipe):
     try:
-        told = json.loads(line)
+        told = parse_json(line)
         wrong = None if isinstance(told, dict) else "is no JSON object"
     except ValueError as error:
         told, wrong = {}, f"is no JSON ({error})"
@@ -116,6 +113,8 @@ def _sample(path, number, line, recipe):
         wrong = "has a seed that is no whole number from 0 to 2^63 - 1"
     elif wrong is None and ("image" in told) != ("keypoints" in told) and "pose" not in told:
         wrong = "has an image without keypoints or pose, or keypoints without an image"
+    elif wrong is None and not all(isinstance(told.get(name) or "", str) for name in ("pose", "image", "keypoints")):
+        wrong = "names a file with something else than a text"
     if wrong:
         raise InputError("plan", f"{path.name}, line {number}", wrong, "Correct the line, or make the plan anew with `contrapposto plan`.")
     row = check_range(f"row in line {number}", told.get("row", 0), 0, 10**9)

@@ -13,16 +13,16 @@ torch's weights-only reader.
 
 from __future__ import annotations
 
-import zipfile
 from dataclasses import replace
 
 import numpy as np
 import torch
 
-from ..assets.files import atomic_write, check_file
+from ..assets.checkpoints import read_checkpoint
+from ..assets.files import atomic_write, check_file, read_npz
+from ..assets.restricted_pickle import read_pickle
 from ..bodies.body import BodyModel
-from ..bodies.restricted_pickle import read_pickle
-from ..checks import InputError, check_choice
+from ..checks import InputError, check_choice, numbers_of
 from ..rotations import rot6d_to_rotmat, rotmat_to_rotvec, rotvec_to_rotmat
 from ..types import BodyPose
 from .bvh import FPS_RANGE, NAME
@@ -59,8 +59,9 @@ def read_smpl_motion(path, body: BodyModel, keep_shape=True) -> tuple[BodyPose, 
         InputError: the file is missing, damaged, hides code, or holds no motion.
     """
     path = check_file(NAME, path, (".npz", ".pkl", ".pt", ".pth"))
-    reader = {".npz": _read_npz, ".pkl": lambda p: read_pickle(p, ALL_NAMES, NAME)}.get(path.suffix.lower(), _read_pt)
-    return smpl_to_pose(reader(path), body, keep_shape, path.name)
+    readers = {".npz": lambda: read_npz(path, NAME, ALL_NAMES), ".pkl": lambda: read_pickle(path, ALL_NAMES, NAME)}
+    read = readers.get(path.suffix.lower(), lambda: read_checkpoint(path, NAME, "Save it as .npz."))
+    return smpl_to_pose(read(), body, keep_shape, path.name)
 
 
 def smpl_to_pose(content, body: BodyModel, keep_shape=True, name="motion data") -> tuple[BodyPose, str]:
@@ -128,31 +129,6 @@ def _error(name, problem):
     return InputError(NAME, name, problem, _REMEDY)
 
 
-def _read_npz(path):
-    """The arrays of use; others stay closed, since AMASS keeps pickled notes beside its numbers."""
-    try:
-        with zipfile.ZipFile(path) as archive:
-            sizes = {entry.filename.removesuffix(".npy"): entry.file_size for entry in archive.infolist()}
-        if sum(sizes.get(name, 0) for name in ALL_NAMES) > 2 << 30:
-            raise _error(path, "unpacks to more than 2 GB")
-        with np.load(path, allow_pickle=False) as archive:
-            return {name: archive[name] for name in ALL_NAMES if name in archive.files}
-    except InputError:
-        raise
-    except Exception as error:  # a damaged archive can fail in any way
-        if "allow_pickle" in str(error):
-            raise InputError(NAME, path, "holds Python objects, which could run code", "Save it with plain arrays only.") from None
-        raise InputError(NAME, path, f"is damaged ({type(error).__name__}: {error})", "Copy or download the file again.") from None
-
-
-def _read_pt(path):
-    try:
-        return torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:
-        problem = f"is no plain tensor file ({type(error).__name__}: {str(error)[:80]})"
-        raise InputError(NAME, path, problem, "Files that could run code are not opened; save it as .npz.") from None
-
-
 def _find_arrays(content, name):
     """Our names -> float64 or string arrays, from whatever was given."""
     content = getattr(content, "output_dict", content)
@@ -160,7 +136,10 @@ def _find_arrays(content, name):
         content = content[0]
     if not isinstance(content, dict):
         raise _error(name, f"is a {type(content).__name__} instead of named arrays")
-    track = _phalp(content)
+    try:
+        track = _phalp(content)
+    except (KeyError, TypeError, ValueError, IndexError, AttributeError) as error:  # anything may stand in such a dictionary
+        raise _error(name, f"holds tracks that cannot be read ({type(error).__name__})") from None
     nested = next((content[key] for key in _NESTED if isinstance(content.get(key), dict)), None)
     rates = {key: content[key] for key in _NAMES["fps"] if key in content}
     content = track or ({**rates, **nested} if nested else content)
@@ -175,14 +154,7 @@ def _find_arrays(content, name):
 
 
 def _array(value, key, name):
-    if isinstance(value, torch.Tensor):
-        value = value.detach().cpu().float().numpy()
-    array = np.asarray(value)
-    if array.dtype.kind not in "biuf":
-        raise _error(name, f"holds no numbers in {key}")
-    if not np.isfinite(array).all():
-        raise _error(name, f"holds NaN or infinity in {key}")
-    return torch.from_numpy(np.array(array, dtype=np.float32))
+    return torch.from_numpy(numbers_of(NAME, value, f"{key} of {name}", _REMEDY))
 
 
 def _phalp(content):
@@ -203,18 +175,20 @@ def _rows(raw, name):
     count = len(root)
     if not 1 <= count <= MAX_FRAMES:
         raise _error(name, f"has {count} frames")
-    transl = raw.get("transl", torch.zeros(count, 3)).reshape(-1, 3)
+    transl, betas = raw.get("transl", torch.zeros(count, 3)), raw.get("betas")
+    if transl.numel() != 3 * count:
+        raise _error(name, f"has {count} poses but places of shape {tuple(transl.shape)}")
+    transl = transl.reshape(count, 3)
     fps = float(raw["fps"].flatten()[0]) if "fps" in raw and raw["fps"].numel() else None
     if fps is not None and not FPS_RANGE[0] <= fps <= FPS_RANGE[1]:
         raise _error(name, f"has a frame rate of {fps:g}")
-    if len(transl) != count:
-        raise _error(name, f"has {count} poses but {len(transl)} places")
-    betas = None
-    if "betas" in raw:
-        betas = raw["betas"].reshape(-1, raw["betas"].shape[-1]) if raw["betas"].ndim else raw["betas"].reshape(1, 1)
+    if betas is not None and betas.numel():
+        betas = betas.reshape(-1, betas.shape[-1]) if betas.ndim else betas.reshape(1, 1)
         if len(betas) not in (1, count):
             raise _error(name, f"has {count} poses but {len(betas)} body shapes")
         betas = betas.expand(count, -1).clone()
+    else:
+        betas = None
     pose = BodyPose(root, joints, transl, betas, hands, torch.arange(count), fps=fps or DEFAULT_FPS)
     return pose, "" if fps else f" (the file names no rate; {DEFAULT_FPS:g} is assumed)"
 
@@ -236,18 +210,20 @@ def _rotations(raw, name):
         shapes = [tuple(raw[key].shape) for key in ("body_pose", "global_orient")]
         raise _error(name, f"has body_pose and global_orient of shapes {shapes[0]} and {shapes[1]}")
     hands = [_rotmats(raw[key], key, name) for key in ("hands", "left_hand", "right_hand") if key in raw]
-    hands = torch.cat(hands, 1) if hands else None
+    hands = torch.cat(hands, 1) if hands and all(len(hand) == len(root) for hand in hands) else None
     return root, joints[:, :21], hands if hands is not None and hands.shape[:2] == (len(root), 30) else None
 
 
 def _rotmats(values, key, name):
     """Rotation vectors (T, 3 N), (T, N, 3) or matrices (T, N, 3, 3), in any of these nestings -> (T, N, 3, 3)."""
+    if values.numel() == 0:
+        raise _error(name, f"has {key} of shape {tuple(values.shape)}")
     if values.ndim >= 3 and values.shape[-2:] == (3, 3):
         if values.ndim in (3, 4):
             square = values.reshape(len(values), -1, 3, 3)
             if (square @ square.transpose(-1, -2) - torch.eye(3)).abs().max() < 1e-2:
                 return square
-    if values.ndim < 1 or values.ndim > 4 or values.numel() == 0 or values.numel() % 3:
+    if values.ndim < 1 or values.ndim > 4 or values.numel() % 3:
         raise _error(name, f"has {key} of shape {tuple(values.shape)}")
     values = values[None] if values.ndim == 1 else values
     values = values[0] if values.ndim == 4 and values.shape[0] == 1 else values

@@ -23,7 +23,7 @@ import torch
 
 from ..bodies.body import BodyModel, pose_body
 from ..bodies.joints import JOINT_NAMES, OPENPOSE18_NAMES
-from ..checks import InputError, check_range
+from ..checks import InputError, check_range, numbers_of
 from ..types import BodyPose
 from .floor import check_rows
 from .joints_ik import error_report, joints_to_pose
@@ -148,13 +148,14 @@ def core_pose_to_body(data, body: BodyModel, fps=30.0) -> tuple[BodyPose, str]:
         raise InputError("mhr pose data", type(data).__name__, "holds no frames", _REMEDY)
     points = []
     for number, people in enumerate(frames):
-        if not people or "pred_keypoints_3d" not in people[0]:
+        person = people[0] if isinstance(people, (list, tuple)) and people else None
+        if not isinstance(person, dict) or "pred_keypoints_3d" not in person:
             raise InputError("mhr pose data", f"picture {number}", "shows nobody with 3D key points", "Cut such pictures out first.")
-        person = people[0]
-        local = np.asarray(person["pred_keypoints_3d"], np.float32)
-        if local.shape != (70, 3) or not np.isfinite(local).all():
-            raise InputError("mhr pose data", local.shape, "are not 70 finite key points", _REMEDY)
-        points.append(local + np.asarray(person.get("pred_cam_t", np.zeros(3)), np.float32).reshape(3))
+        local = numbers_of("mhr pose data", person["pred_keypoints_3d"], f"pred_keypoints_3d of picture {number}", _REMEDY)
+        place = numbers_of("mhr pose data", person.get("pred_cam_t", np.zeros(3)), f"pred_cam_t of picture {number}", _REMEDY)
+        if local.shape != (70, 3) or place.size != 3:
+            raise InputError("mhr pose data", local.shape, "are not 70 key points and a place", _REMEDY)
+        points.append(local + place.reshape(3))
     joints = mhr_to_joints(torch.from_numpy(_to_camera(np.stack(points)).astype(np.float32)))
     pose, error = joints_to_pose(joints, body, fps)
     return pose, f"{len(pose)} pictures from MHR key points, approximate.\n{error_report(error)}"

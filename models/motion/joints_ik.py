@@ -14,7 +14,7 @@ from torch import Tensor
 
 from ..bodies.body import BodyModel, pose_body
 from ..bodies.joints import BODY_JOINTS, JOINT_NAMES, PARENTS
-from ..checks import InputError, check_shape
+from ..checks import InputError, check_shape, numbers_of
 from ..rotations import vectors_to_rotmat
 from ..types import BodyPose
 from .bvh import NAME
@@ -104,9 +104,7 @@ def array_to_pose(array, body: BodyModel, fps=None, name="joints array") -> tupl
     Raises:
         InputError: the shape is another.
     """
-    values = torch.as_tensor(array).float()
-    if not torch.isfinite(values).all():
-        raise InputError(NAME, name, "holds NaN or infinity", "Make the motion again.")
+    values = torch.from_numpy(numbers_of(NAME, array, name, "Make the motion again."))
     if values.ndim == 2 and values.shape[1] == HUMANML_WIDTH:
         joints, kind = humanml_to_joints(values), "HumanML3D features"
     elif values.ndim == 2 and values.shape[1] in (66, 72):

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
-from ..assets.files import read_safetensors, write_safetensors
+from ..assets.checkpoints import read_checkpoint
+from ..assets.files import parse_json, read_safetensors, read_text, write_safetensors
 from ..checks import InputError
 from .appearance_encoder import unread_weights
 from .pose_guider import PoseGuider
@@ -94,16 +94,21 @@ def _read_part(folder):
         raise InputError("Parts2Whole folder", folder, f"has no {files[0].name}", _WANTED)
     if file.suffix != ".bin":
         return read_safetensors(file, "Parts2Whole file")[0]
-    try:
-        return torch.load(file, map_location="cpu", weights_only=True)
-    except Exception as error:  # a damaged file fails in many ways
-        raise InputError("Parts2Whole file", file, f"cannot be read ({type(error).__name__})", "Download it again.") from None
+    weights = read_checkpoint(file, "Parts2Whole file", "Download it again.")
+    if not isinstance(weights, dict) or not all(isinstance(key, str) and isinstance(weight, Tensor) for key, weight in weights.items()):
+        raise InputError("Parts2Whole file", file, "holds something else than named weights", "Download it again.")
+    return weights
 
 
 def _read_config(folder):
     file = folder / "config.json"
     try:
-        return json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
+        config = parse_json(read_text(file, "Parts2Whole file")) if file.is_file() else {}
+        if isinstance(config, dict):
+            return config
+        raise ValueError("no object")
+    except InputError:
+        raise
     except ValueError as error:
         raise InputError("Parts2Whole file", file, f"is no JSON ({error})", "Download it again.") from None
 

@@ -13,7 +13,7 @@ from torch import Tensor
 from torch.nn.functional import cosine_similarity
 
 from ..assets.files import read_safetensors, write_safetensors
-from ..checks import InputError
+from ..checks import InputError, check_range
 from .unet import INPUT_CHANNELS, LATENT_CHANNELS, RateToken, widen_conv_in
 
 KIND = "contrapposto personalization patch"
@@ -86,12 +86,13 @@ def load_patch(path) -> PersonalizationPatch:
     if config.get("kind") != KIND:
         raise InputError("personalization patch", path, "is not a personalization patch",
                          "Give the file that train_personalization wrote as personalization_patch.safetensors.")
-    token = RateToken(config["text_width"])
     try:
+        widest = max(weight.shape[0] for weight in tensors.values() if weight.ndim)
+        token = RateToken(check_range("text_width", config["text_width"], 1, widest))
         token.load_state_dict({name[len(TOKEN) :]: weight.float() for name, weight in tensors.items() if name.startswith(TOKEN)})
         conv_in, base_conv = tensors.pop("conv_in.weight").float(), tensors.pop("base_conv.weight").float()
-    except (KeyError, RuntimeError) as error:
-        raise InputError("personalization patch", path, f"is incomplete ({error})", "Export it again.") from None
+    except (KeyError, RuntimeError, TypeError, ValueError) as error:
+        raise InputError("personalization patch", path, f"is incomplete ({str(error)[:200]})", "Export it again.") from None
     if not all(bool(torch.isfinite(weight).all()) for weight in (conv_in, *token.parameters())):
         raise InputError("personalization patch", path, "holds numbers that are not finite", "Export it from an earlier checkpoint.")
     low_rank = {name: weight for name, weight in tensors.items() if name.startswith(UNET)}

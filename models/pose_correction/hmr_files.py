@@ -14,11 +14,12 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from ..assets.checkpoints import read_checkpoint
 from ..assets.files import check_file
+from ..assets.restricted_pickle import read_pickle_tree
 from ..bodies.body import BodyModel, pose_body
 from ..bodies.pose_file import load_poses
-from ..bodies.restricted_pickle import read_pickle_tree
-from ..checks import InputError
+from ..checks import InputError, numbers_of
 from ..render.camera import check_size, frame_figure, view_rotation
 from ..rotations import rotvec_to_rotmat
 from ..types import BodyPose, Camera
@@ -51,9 +52,18 @@ def load_body_file(path, body: BodyModel, width=512, height=512, keep_shape=Fals
     if path.stat().st_size > MAX_BYTES:
         raise InputError(NAME, path, "is larger than 1 GB", "Split it.")
     tree = _read(path)
-    if "prompts" in tree:
+    if "prompts" in tree and path.suffix.lower() == ".npz":
         pose, _ = load_poses(path)
         return _framed(pose, body, width, height, f"{path.name}: {len(pose)} poses of ours; the camera frames each.")
+    try:
+        return _bodies(tree, path, body, width, height, keep_shape)
+    except InputError:
+        raise
+    except (KeyError, TypeError, ValueError, IndexError, AttributeError, OverflowError, RuntimeError) as error:  # a tree holds anything
+        raise InputError(NAME, path, f"holds bodies that cannot be read ({type(error).__name__}: {str(error)[:80]})", REMEDY) from None
+
+
+def _bodies(tree, path, body, width, height, keep_shape):
     if {"global_orient", "body_pose", *_OWN_CAMERA} <= set(tree):
         return _own_pair(tree, path)
     people = find_people(tree)
@@ -69,6 +79,7 @@ def _assemble(people, body, width, height, keep_shape, name):
     if len(sizes) > 1:
         raise InputError(NAME, name, f"has pictures of {len(sizes)} sizes", "Split it so that each file has pictures of one size.")
     width, height = sizes.pop()
+    check_size(width, height)
     stack = {key: torch.stack([getattr(person, key) for person in people]) for key in ("root", "joints")}
     shaped = keep_shape and all(person.betas is not None for person in people)
     betas = torch.stack([person.betas for person in people])[:, : body.shapedirs.shape[-1]] if shaped else None
@@ -117,10 +128,11 @@ def _framed(pose, body, width, height, report):
 
 def _own_pair(tree, path):
     """One of our own pairs."""
-    value = {key: torch.as_tensor(np.asarray(tree[key], np.float32)) for key in ("global_orient", "body_pose", *_OWN_CAMERA)}
+    value = {key: torch.as_tensor(numbers_of(NAME, tree[key], key, REMEDY)) for key in ("global_orient", "body_pose", *_OWN_CAMERA)}
     size = np.asarray(tree.get("size", (512, 512))).astype(int).ravel()
-    transl = torch.as_tensor(np.asarray(tree.get("transl", np.zeros(3)), np.float32)).reshape(1, 3)
-    betas = torch.as_tensor(np.asarray(tree["betas"], np.float32)).reshape(1, -1) if "betas" in tree else None
+    check_size(int(size[0]), int(size[1]))
+    transl = torch.as_tensor(numbers_of(NAME, tree.get("transl", np.zeros(3)), "transl", REMEDY)).reshape(1, 3)
+    betas = torch.as_tensor(numbers_of(NAME, tree["betas"], "betas", REMEDY)).reshape(1, -1) if "betas" in tree else None
     root, joints = (rotvec_to_rotmat(value[key].reshape(1, -1, 3)) for key in ("global_orient", "body_pose"))
     pose = BodyPose(root[:, 0], joints, transl, betas)
     camera = Camera(*(value[key].reshape(1) for key in _OWN_CAMERA[:4]), value["R"].reshape(1, 3, 3), value["t"].reshape(1, 3),
@@ -140,10 +152,7 @@ def _read(path) -> dict:
                              "Load it where it was made and save it with numpy.savez or pickle.dump.")
         tree = read_pickle_tree(data, NAME, path)
     else:
-        try:
-            tree = torch.load(path, map_location="cpu", weights_only=True)
-        except Exception as error:
-            raise InputError(NAME, path, f"is no plain tensor file ({type(error).__name__})", "Save it as .npz.") from None
+        tree = read_checkpoint(path, NAME, "Save it as .npz.")
     if not isinstance(tree, dict):
         raise InputError(NAME, path, f"holds a {type(tree).__name__} instead of named entries", REMEDY)
     return tree

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from ..checks import InputError
+from ..checks import InputError, numbers_of
 from ..rotations import rotvec_to_rotmat
 
 NAME = "body file"
@@ -98,7 +98,7 @@ def _hmr2(tree, frame):
     size = tree.get("img_size")
     size = None if size is None else tuple(int(side) for side in np.asarray(size).reshape(-1, 2)[0])
     focal = tree.get("scaled_focal_length", tree.get("focal_length"))
-    focal = HMR2_FOCAL if focal is None else float(np.asarray(focal).ravel()[0])
+    focal = HMR2_FOCAL if focal is None else float(_finite(focal, "focal_length").ravel()[0])
     return [Person(root[row], joints[row], _at(betas, row), _at(place, row), focal, frame, row, size) for row in range(count)]
 
 
@@ -107,7 +107,7 @@ def _phalp(tree, frame):
     for row, params in enumerate(tree["smpl"]):
         root, joints = _split_rotations(params["global_orient"], params["body_pose"])
         betas = _rows(params, ("betas",), 1)
-        place = torch.as_tensor(np.asarray(tree["camera"][row], np.float32)).flatten()[:3] if "camera" in tree else None
+        place = torch.as_tensor(_finite(tree["camera"][row], "camera")).flatten()[:3] if "camera" in tree else None
         size = np.asarray(tree["size"][row]).ravel() if "size" in tree else None
         person = int(tree.get("tid", range(len(tree["smpl"])))[row])
         people.append(Person(root[0], joints[0], _at(betas, 0), place, HMR2_FOCAL, int(tree.get("time", frame)), person,
@@ -145,7 +145,7 @@ def _rows(tree, names, count):
     if value is None:
         return None
     value = torch.as_tensor(_finite(value, names[0]))
-    if value.numel() % count:
+    if not count or value.numel() == 0 or value.numel() % count:
         raise InputError(NAME, tuple(value.shape), f"is {names[0]} that does not fit {count} bodies", REMEDY)
     return value.reshape(count, -1)
 
@@ -155,10 +155,4 @@ def _at(values, row):
 
 
 def _finite(value, name):
-    try:
-        array = np.array(value.detach().cpu().numpy() if isinstance(value, torch.Tensor) else value, dtype=np.float32)
-    except (TypeError, ValueError):
-        raise InputError(NAME, name, "holds no numbers", REMEDY) from None
-    if not np.isfinite(array).all():
-        raise InputError(NAME, name, "holds NaN or infinity", "Recover the bodies again.")
-    return array
+    return numbers_of(NAME, value, name, REMEDY)

@@ -12,10 +12,10 @@ import torch
 
 from ..bodies.body import BodyModel
 from ..bodies.joints import BODY_JOINTS, OPENPOSE18_NAMES
-from ..checks import InputError
+from ..checks import InputError, numbers_of
 from ..motion.core_rig import MHR_POINTS, mhr_to_joints
 from ..motion.joints_ik import joints_to_pose
-from ..render.camera import project, view_rotation
+from ..render.camera import check_size, project, view_rotation
 from ..types import BodyPose, Camera, Keypoints
 from .fit import make_target
 from .fit_points import PointMap
@@ -88,7 +88,9 @@ def _read(data):
         raise InputError(NAME, type(data).__name__, "holds no frames", _REMEDY)
     seen, frame_index, person_index = [], [], []
     for number, people in enumerate(frames):
-        for index, person in enumerate(people or ()):
+        if not isinstance(people, (list, tuple)):
+            raise InputError(NAME, f"picture {number}", "is no list of people", _REMEDY)
+        for index, person in enumerate(people):
             seen.append(_person(person, number))
             frame_index.append(number)
             person_index.append(index)
@@ -101,8 +103,8 @@ def _person(person, number):
     entries = [person.get(key) if isinstance(person, dict) else None for key in ("pred_keypoints_3d", "pred_cam_t", "focal_length")]
     if any(entry is None for entry in entries):
         raise InputError(NAME, f"picture {number}", "holds a person without key points, place or focal length", _REMEDY)
-    points, place, focal = (np.asarray(entry.cpu() if isinstance(entry, torch.Tensor) else entry, np.float32) for entry in entries)
-    if points.shape != (70, 3) or place.size != 3 or focal.size < 1 or not all(np.isfinite(part).all() for part in (points, place, focal)):
+    points, place, focal = (numbers_of(NAME, entry, f"a person in picture {number}", _REMEDY) for entry in entries)
+    if points.shape != (70, 3) or place.size != 3 or focal.size < 1:
         raise InputError(NAME, points.shape, "are not 70 finite key points with a place and a focal length", _REMEDY)
     if not focal.ravel()[0] > 0:
         raise InputError(NAME, float(focal.ravel()[0]), "is not a focal length", _REMEDY)
@@ -112,7 +114,8 @@ def _person(person, number):
 def _size(data):
     try:
         height, width = (int(side) for side in data["image_size"])
-    except (KeyError, TypeError, ValueError):
+        check_size(width, height)
+    except (KeyError, TypeError, ValueError, OverflowError):
         raise InputError(NAME, str(data.get("image_size")), "is not the pictures' size", _REMEDY) from None
     return height, width
 

@@ -15,6 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ..assets.files import parse_json, read_npz
 from ..bodies.body import BodyModel, pose_body
 from ..checks import InputError, check_shape
 from ..render.camera import match_rows, project
@@ -218,9 +219,10 @@ def read_sample(files: dict[str, bytes], where="sample") -> StoredPair:
     try:
         from PIL import Image
 
-        about = json.loads(files["json"])
-        with np.load(io.BytesIO(files["npz"]), allow_pickle=False) as archive:
-            arrays = {name: torch.from_numpy(archive[name]) for name in archive.files}
+        about = parse_json(files["json"])
+        if not isinstance(about, dict) or not isinstance(about.get("id"), str):
+            raise ValueError("its json names no sample")
+        arrays = {name: torch.from_numpy(array) for name, array in read_npz(files["npz"], "sample", where=where).items()}
         with Image.open(io.BytesIO(files["png"])) as picture:
             image = torch.from_numpy(np.array(picture.convert("RGB")))
         return _stored(about, arrays, image)

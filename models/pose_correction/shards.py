@@ -16,7 +16,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from pathlib import Path
 
-from ..assets.files import atomic_write, check_file, file_sha256
+from ..assets.files import atomic_write, check_file, file_sha256, parse_json
 from ..checks import InputError
 from .pairs import VERSION, ImageMeshPairs, StoredPair, read_sample, sample_files
 
@@ -129,7 +129,7 @@ def read_manifest(shard):
     """Returns the manifest of a finished shard, or None when the shard is not finished: no manifest, no tar, or another size."""
     path = manifest_path(shard)
     try:
-        told = json.loads(path.read_text(encoding="utf-8"))
+        told = parse_json(path.read_text(encoding="utf-8"))
         return told if Path(shard).stat().st_size == told["bytes"] else None
     except (OSError, ValueError, KeyError, TypeError):
         return None
@@ -179,7 +179,8 @@ def read_shard(path, verify=False):
 def _read(path, key, files, verify) -> StoredPair:
     pair = read_sample(files, f"{key} in {path.name}")
     if verify:
-        for part, expected in pair.about.get("sha256", {}).items():
-            if hashlib.sha256(files[part]).hexdigest() != expected:
+        hashes = pair.about.get("sha256", {})
+        for part, expected in hashes.items() if isinstance(hashes, dict) else [("json", None)]:
+            if hashlib.sha256(files.get(part, b"")).hexdigest() != expected:
                 raise InputError("sample", f"{key}.{part} in {path.name}", "is not what was written", "Make the shard again.")
     return pair

@@ -11,7 +11,8 @@ from pathlib import Path
 
 import torch
 
-from ..assets.files import check_file, read_safetensors, write_safetensors
+from ..assets.checkpoints import read_checkpoint
+from ..assets.files import check_file, config_of, read_safetensors, write_safetensors
 from ..assets.registry import OPEN_POSE_PRIOR, bundled
 from ..assets.search import locate
 from ..checks import InputError
@@ -83,7 +84,7 @@ def read_vposer(path):
     if path.suffix.lower() == ".safetensors":
         tensors, info = read_safetensors(path, _NAME)
         if info.get("format") == FORMAT:
-            return _config(path, info), _checked(path, tensors)
+            return _config(path, info, tensors), _checked(path, tensors)
     else:
         tensors = _read_checkpoint(path)
     for prefix in ("vp_model.", "module."):
@@ -101,27 +102,20 @@ def write_vposer(path, config, tensors, info):
 
 def _read_checkpoint(path):
     """Returns the state dict of a .pt or .ckpt file."""
-    try:
-        loaded = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # torch raises many kinds for a cut or foreign file
-        if "weights_only" in str(error) or "Unsupported" in str(error):
-            raise InputError(_NAME, path, "holds Python objects besides weights, which could run code",
-                             "Give the original file, or save its state dict alone as .safetensors.") from None
-        raise InputError(_NAME, path, f"is damaged or not a checkpoint ({type(error).__name__})",
-                         "Copy or download the file again.") from None
+    loaded = read_checkpoint(path, _NAME, "Give the original file, or save its state dict alone as .safetensors.")
     if isinstance(loaded, dict) and isinstance(loaded.get("state_dict"), dict):
         loaded = loaded["state_dict"]
-    tensors = {key: value for key, value in loaded.items() if isinstance(value, torch.Tensor)} if isinstance(loaded, dict) else {}
+    tensors = {str(key): value for key, value in loaded.items() if isinstance(value, torch.Tensor)} if isinstance(loaded, dict) else {}
     if not tensors:
         raise InputError(_NAME, path, "holds no weights", "Give a VPoser snapshot.")
     return tensors
 
 
-def _config(path, info):
+def _config(path, info, tensors):
     """Returns the VPoserConfig that a file of ours carries."""
     try:
-        config = VPoserConfig(**info["network"])
-        if not (0 < config.width <= 8192 and 0 < config.latent_size <= 8192 and 0 <= config.slope <= 1 and 0 <= config.dropout < 1):
+        config = config_of(VPoserConfig, info["network"], tensors, lambda c: c.width * (c.width + c.latent_size))
+        if not (0 <= config.slope <= 1 and 0 <= config.dropout < 1):
             raise TypeError(f"{info['network']}")
         return config
     except (KeyError, TypeError) as error:

@@ -10,12 +10,13 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from ..assets.files import read_safetensors, write_safetensors
+from ..assets.files import config_of, read_safetensors, write_safetensors
 from ..assets.registry import OPEN_TEXT_TO_POSE, bundled
 from ..assets.search import find_file
-from ..checks import InputError, check_shape
+from ..checks import InputError, check_choice, check_range, check_shape
 from ..rotations import rot6d_to_rotmat, rotmat_to_rot6d
 from ..types import BodyPose
+from .diffusion import SAMPLERS, T
 from .network import ROOT, NetworkConfig, PoseTransformer
 from .text_encoder import MINILM, TextStates, load_minilm
 
@@ -123,11 +124,26 @@ def load_text_to_pose(source=None, device="cpu", operations=nn) -> TextToPose:
             raise InputError("text-to-pose file", path, f"holds NaN or infinite numbers in {name}", "Copy or download the file again.")
     try:
         mean, std = tensors.pop("mean"), tensors.pop("std")
-        network = PoseTransformer(NetworkConfig(**config["network"]), operations)
+        sizes = config_of(NetworkConfig, config["network"], tensors, lambda c: c.width * (c.layers * c.width + c.text_dim + c.max_tokens))
+        network = PoseTransformer(sizes, operations)
         network.load_state_dict(tensors, assign=True)
-    except (KeyError, TypeError, RuntimeError) as error:
-        raise InputError("text-to-pose file", path, f"has another layout ({error})", "Choose a file of this version of the pack.") from None
+        _check_told(config, mean, std, network.config)
+    except (KeyError, TypeError, RuntimeError, ValueError, AssertionError) as error:
+        raise InputError("text-to-pose file", path, f"has another layout ({str(error)[:120]})",
+                         "Choose a file of this version of the pack.") from None
     return TextToPose(network.eval().requires_grad_(False), mean, std, config, operations)
+
+
+def _check_told(config, mean, std, sizes):
+    """Raises KeyError, TypeError or ValueError when a file lacks what sampling asks of it."""
+    if mean.shape != (sizes.pose_dim,) or std.shape != mean.shape:
+        raise ValueError(f"statistics of shape {tuple(mean.shape)}")
+    encoder, sampling, prior = config["text_encoder"], config["sampling"], config["pose_prior"]
+    if not isinstance(encoder["id"], str) or encoder["dim"] != sizes.text_dim or not (prior is None or isinstance(prior, str)):
+        raise ValueError("another text encoder or pose prior")
+    check_choice("sampler", sampling["sampler"], SAMPLERS)
+    check_range("steps", sampling["steps"], 1, T)
+    check_range("guidance", sampling["guidance"], 0, 1000)
 
 
 def save_text_to_pose(path, network: PoseTransformer, mean, std, config):

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from ..assets.files import read_safetensors, write_safetensors
+from ..assets.files import config_of, read_safetensors, write_safetensors
 from ..assets.registry import bundled
 from ..bodies.posture import POINT_NAMES, measure_posture, remove_heading
 from ..checks import InputError, check_shape
@@ -75,7 +75,7 @@ class PoseScorer(nn.Module):
 
     def embed_states(self, states: TextStates) -> Tensor:
         """Text states of B sentences to unit vectors ``(B, D)``."""
-        tokens, mask = states.tokens[:, :77], states.mask[:, :77]
+        tokens, mask = states.tokens[:, :77].to(self.positions.dtype), states.mask[:, :77]
         x = self.text_in(self.text_norm(tokens)) + self.positions[: tokens.shape[1]]
         x = self.layer(x, src_key_padding_mask=~mask)
         weights = (x @ self.queries.T).masked_fill(~mask[..., None], -torch.inf).softmax(1)
@@ -83,7 +83,8 @@ class PoseScorer(nn.Module):
 
     def embed_features(self, features: Tensor) -> Tensor:
         """Pose features ``(B, F)`` of :func:`pose_features` to unit vectors ``(B, D)``."""
-        return F.normalize(self.pose_tower((features - self.pose_mean) / self.pose_std).float(), dim=-1)
+        features = (features - self.pose_mean) / self.pose_std
+        return F.normalize(self.pose_tower(features.to(self.positions.dtype)).float(), dim=-1)
 
     @torch.no_grad()
     def embed_texts(self, texts) -> Tensor:
@@ -93,7 +94,7 @@ class PoseScorer(nn.Module):
     @torch.no_grad()
     def embed_poses(self, pose: BodyPose) -> Tensor:
         """Poses to unit vectors ``(B, D)``; heading, place and body shape do not matter."""
-        return self.embed_features(pose_features(pose.to(self.pose_mean.device)))
+        return self.embed_features(pose_features(pose.like(self.pose_mean.float())))
 
 
 def pose_features(pose: BodyPose) -> Tensor:
@@ -115,13 +116,19 @@ def load_pose_scorer(source=None, device="cpu") -> PoseScorer:
     tensors, about = read_safetensors(path, "pose scorer file", device)
     if about.get("format") != FORMAT:
         raise InputError("pose scorer file", path, "does not hold a pose scorer of this pack", "Choose another file.")
-    if about["text_encoder"]["id"] != MINILM:
-        raise InputError("pose scorer file", path, f"was made for the text encoder {about['text_encoder']['id']}", "Choose another file.")
     try:
-        scorer = PoseScorer(ScorerConfig(**about["network"]), about).to(device)
+        encoder = about["text_encoder"]["id"]
+        if encoder != MINILM:
+            raise InputError("pose scorer file", path, f"was made for the text encoder {encoder!r:.40}", "Choose another file.")
+        sizes = config_of(ScorerConfig, about["network"], tensors, lambda c: c.pose_width * (c.pose_width + c.embed_dim)
+                          + c.text_width * (c.text_dim + c.queries * c.text_width))
+        scorer = PoseScorer(sizes, about).to(device)
         scorer.load_state_dict({name: tensor.float() for name, tensor in tensors.items()})
-    except (KeyError, TypeError, RuntimeError) as error:
-        raise InputError("pose scorer file", path, f"has another layout ({error})", "Choose a file of this version of the pack.") from None
+    except InputError:
+        raise
+    except (KeyError, TypeError, RuntimeError, ValueError, AssertionError) as error:
+        raise InputError("pose scorer file", path, f"has another layout ({str(error)[:120]})",
+                         "Choose a file of this version of the pack.") from None
     return scorer.eval().requires_grad_(False)
 
 

@@ -18,7 +18,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from ..assets.files import atomic_write
+from ..assets.files import atomic_write, parse_json, read_text
 from ..checks import InputError
 from ..metrics.avatar_fidelity import exact_pixel_share, hallucination_rate, invented_body, mean_similarity
 from ..types import Keypoints
@@ -54,10 +54,10 @@ def open_scenes(folder, systems) -> SceneSet:
     if not listing.is_file():
         raise InputError("scenes folder", folder, "has no prompts.jsonl", "See models/training/evaluate_personalization.py for the layout.")
     texts = {}
-    for number, line in enumerate(filter(None, listing.read_text(encoding="utf-8").splitlines()), 1):
+    for number, line in enumerate(filter(None, read_text(listing, "prompts").splitlines()), 1):
         try:
-            entry = json.loads(line)
-            texts[entry["name"]] = entry["text"]
+            entry = parse_json(line)
+            texts[str(entry["name"])] = str(entry["text"])
         except (ValueError, KeyError, TypeError):
             raise InputError("prompts.jsonl", f"line {number}", "has no name and text", "Write one JSON object per line.") from None
     if not texts or not systems:

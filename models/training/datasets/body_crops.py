@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.nn.functional import affine_grid, grid_sample
@@ -61,8 +62,8 @@ class BodyCrops:
             only_points = set(missing) <= {"pose", "shape"}
             remedy = "Use it as real data." if only_points else "Make it with `contrapposto pairs-export`."
             raise InputError("SPIN file", path, f"has no {', '.join(missing)}", remedy)
-        rows = len(arrays["imgname"])
-        if rows == 0 or any(len(arrays[name]) != rows for name in wanted) or arrays["part"].shape[1:] != (24, 3):
+        rows = len(np.atleast_1d(arrays["imgname"]))
+        if rows == 0 or any(arrays[name].shape[:1] != (rows,) for name in wanted) or arrays["part"].shape[1:] != (24, 3):
             raise InputError("SPIN file", path, "holds nothing, or arrays of different length", "Make it again.")
         self.folder, self.bodies = Path(images) if images else Path(path).parent, bodies
         self.names = [str(name) for name in arrays["imgname"]]

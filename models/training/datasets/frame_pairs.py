@@ -11,7 +11,6 @@ Each pair is [frame, next frame, caption of the next frame]; a frame without a c
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,6 +18,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import interpolate
 
+from ...assets.files import parse_json, read_text
 from ...checks import InputError
 from .person_images import PICTURES, read_pixels
 
@@ -60,12 +60,10 @@ def read_captions(path) -> dict[str, str]:
     Raises:
         InputError: it is missing, or a line has no name and caption.
     """
-    if not Path(path).is_file():
-        raise InputError("captions", path, "does not exist", "Write one JSON object with name and caption per line.")
     captions = {}
-    for number, line in enumerate(Path(path).read_text(encoding="utf-8").splitlines(), 1):
+    for number, line in enumerate(read_text(path, "captions").splitlines(), 1):
         try:
-            entry = json.loads(line)
+            entry = parse_json(line)
             captions[str(entry["name"])] = str(entry["caption"])
         except (ValueError, KeyError, TypeError):
             raise InputError("captions.jsonl", f"line {number}", "has no name and caption",

@@ -10,7 +10,6 @@ A pair without "appearance" takes its parts out of "reference", a picture of the
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -18,6 +17,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import interpolate
 
+from ...assets.files import parse_json, read_text
 from ...checks import InputError
 from ...parts_to_whole.parts import LABELS, TOKENS
 
@@ -78,7 +78,7 @@ def find_parts(folder, name="train.jsonl", pose="densepose") -> list[PartsPair]:
     folder, path = Path(folder), Path(folder) / name
     if not path.is_file():
         raise InputError("data folder", folder, f"has no {name}", _REMEDY)
-    lines = [(number, line) for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1) if line.strip()]
+    lines = [(number, line) for number, line in enumerate(read_text(path, name).splitlines(), 1) if line.strip()]
     if not lines:
         raise InputError("data folder", folder, f"has an empty {name}", _REMEDY)
     return [_pair(folder, f"{name}, line {number}", line, pose) for number, line in lines]
@@ -86,7 +86,7 @@ def find_parts(folder, name="train.jsonl", pose="densepose") -> list[PartsPair]:
 
 def _pair(folder, where, line, pose):
     try:
-        entry = json.loads(line)
+        entry = parse_json(line)
         target, caption = entry["target"], entry["caption"]
         appearance, mask, structure = (dict(entry.get(key) or {}) for key in ("appearance", "mask", "structure"))
         reference = entry.get("reference")

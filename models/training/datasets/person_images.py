@@ -14,7 +14,6 @@ Pictures without a gray body are used too: they teach the model to do without.
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,7 +21,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import interpolate
 
-from ...assets.files import read_npz
+from ...assets.files import parse_json, read_npz, read_text
 from ...bodies.body import load_body_model, pose_body
 from ...bodies.pose_file import load_poses
 from ...checks import InputError
@@ -129,13 +128,13 @@ def choose_square(alpha: Tensor, generator) -> tuple[int, int, int]:
 
 
 def _captions(folder):
-    captions = {path.stem: path.read_text(encoding="utf-8").strip() for path in (folder / "captions").glob("*.txt")}
+    captions = {path.stem: read_text(path, "caption").strip() for path in (folder / "captions").glob("*.txt")}
     listing = folder / "captions.jsonl"
     if listing.is_file():
-        for number, line in enumerate(listing.read_text(encoding="utf-8").splitlines(), 1):
+        for number, line in enumerate(read_text(listing, "captions").splitlines(), 1):
             try:
-                entry = json.loads(line)
-                captions[entry["name"]] = entry["caption"]
+                entry = parse_json(line)
+                captions[str(entry["name"])] = str(entry["caption"])
             except (ValueError, KeyError, TypeError):
                 remedy = "Write one JSON object with name and caption per line."
                 raise InputError("captions.jsonl", f"line {number}", "has no name and caption", remedy) from None

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import json
 import re
 from dataclasses import dataclass
 from pathlib import Path
 
+from ...assets.files import parse_json
 from .text_pose import Problem
 
 _BREAK = re.compile(r"\s*(?:[.;]+|,?\s*\b(?:and\s+)?then\b,?|,?\s*\bbefore\b|,?\s*\bafter (?:that|which)\b,?|,?\s*\bfinally\b,?)\s*", re.I)
@@ -59,12 +59,12 @@ def read_caption_list(path, name="name") -> tuple[dict[str, list[Sentence]], lis
     found, problems = {}, []
     for number, line in enumerate(Path(path).read_text(encoding="utf-8", errors="replace").splitlines() if Path(path).is_file() else ()):
         try:
-            entry = json.loads(line)
+            entry = parse_json(line)
             sentence = Sentence(entry["caption"].strip(), float(entry.get("start") or 0), entry.get("end") and float(entry["end"]))
             if not sentence.text:
                 raise ValueError("has no sentence")
             found.setdefault(Path(entry[name]).stem, []).append(sentence)
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
+        except (ValueError, KeyError, TypeError, AttributeError, OverflowError) as error:
             problems.append(Problem(Path(path).name, number, f"cannot be read ({error or type(error).__name__})"))
     return found, problems
 

@@ -7,7 +7,6 @@ with its heading removed, joints 1..21 are relative to their parents.
 
 from __future__ import annotations
 
-import json
 import re
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -15,7 +14,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from ...assets.files import check_file, read_npz
+from ...assets.files import check_file, parse_json, read_npz
 from ...checks import InputError
 from ...rotations import rotvec_to_rotmat
 
@@ -207,7 +206,7 @@ def _read_captions(path, data, total):
     captions, problems = [], []
     for row, line in enumerate(path.read_text(encoding="utf-8", errors="replace").splitlines()):
         try:
-            entry = json.loads(line)
+            entry = parse_json(line)
             _check_entry(entry, total)
         except (ValueError, KeyError, TypeError) as error:
             problems.append(Problem("captions.jsonl", row, str(error) or type(error).__name__))

@@ -147,7 +147,7 @@ def test_pickles_and_torch_files_never_run(tmp_path, body, motion, smplx):
 
 @pytest.mark.parametrize("change, message", [
     ({"body_pose": None}, "no SMPL motion"), ({"body_pose": np.zeros((40, 30))}, "body_pose and global_orient"),
-    ({"body_pose": np.full((40, 63), np.nan)}, "NaN"), ({"transl": np.zeros((39, 3))}, "40 poses but 39 places"),
+    ({"body_pose": np.full((40, 63), np.nan)}, "NaN"), ({"transl": np.zeros((39, 3))}, "40 poses but places"),
     ({"betas": np.zeros((7, 10))}, "7 body shapes"), ({"fps": 0}, "frame rate of 0"), ({"body_pose": np.array(["x"])}, "no numbers"),
     ({"global_orient": np.zeros((0, 3)), "body_pose": np.zeros((0, 63))}, "shape"),
 ])

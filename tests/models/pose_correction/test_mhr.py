@@ -49,7 +49,7 @@ def test_people_come_back_where_core_saw_them(people, views, body, prior):
     (lambda d: {**d, "frames": "x"}, "holds no frames"),
     (lambda d: {"frames": d["frames"]}, "pictures' size"),
     (lambda d: {**d, "frames": [[{"pred_keypoints_3d": np.zeros((70, 3))}]]}, "without key points, place"),
-    (lambda d: {**d, "frames": [[{**d["frames"][0][0], "pred_keypoints_3d": np.zeros((18, 3))}]]}, "70 finite"),
+    (lambda d: {**d, "frames": [[{**d["frames"][0][0], "pred_keypoints_3d": np.zeros((18, 3))}]]}, "not 70 .*key points"),
     (lambda d: {**d, "frames": [[{**d["frames"][0][0], "focal_length": 0.0}]]}, "focal length"),
 ])
 def test_other_data_is_named(people, body, prior, change, said):

@@ -3,21 +3,27 @@
 A pickle names functions and classes, calls them, and so can run any program. Here every name becomes an inert `Record` that only
 remembers what it was given; unknown names are refused. Afterwards the few kinds that hold numbers (numpy arrays, scipy's sparse
 matrices, chumpy's arrays) are interpreted by the code below. Neither scipy nor chumpy is imported.
+
+A pickle can also be small and unfold without end: lists that hold one another many times over, or keys made of nested tuples, whose
+hash alone takes for ever. So keys are plain, and what a pickle unfolds to is counted before anything is done with it.
 """
 
 from __future__ import annotations
 
+import io
 import pickle
 
 import numpy as np
 
-from ..assets.files import check_file
 from ..checks import InputError
+from .files import check_file
 
 _ARRAY, _BUFFER, _SCALAR, _DTYPE, _BYTES, _OBJECT, _SPARSE, _CHUMPY, _DICT = (
     "array", "buffer", "scalar", "dtype", "bytes", "object", "sparse", "chumpy", "dict")
 _KINDS = {"ndarray": _ARRAY, "_reconstruct": _ARRAY, "_frombuffer": _BUFFER, "scalar": _SCALAR, "dtype": _DTYPE}
-_LIMIT = 1 << 28  # elements of one array: far above any body, far below what would fill the memory
+_LIMIT = 1 << 25  # elements of one array: far above any body, far below what would fill the memory
+MAX_BYTES = 2 << 30  # of the file
+MAX_ENTRIES = 1 << 24  # that lists and dictionaries may unfold to
 
 
 class Record:
@@ -50,14 +56,129 @@ def _kind_of(module, name):
             ("__builtin__", "object"): _OBJECT, ("builtins", "object"): _OBJECT, ("collections", "OrderedDict"): _DICT}.get((module, name))
 
 
-class _RecordingUnpickler(pickle.Unpickler):
+class _RecordingUnpickler(pickle._Unpickler):  # the one written in Python: C's makes room for as many objects as the file claims to have
+    """Names become records; keys must be plain, because the hash of nested tuples can take for ever."""
+
+    dispatch = dict(pickle._Unpickler.dispatch)
+
+    def __init__(self, file, size):
+        super().__init__(file, encoding="latin1")
+        self.size = size
+
     def find_class(self, module, name):
         kind = _kind_of(module, name)
         if kind is None:
             raise pickle.UnpicklingError(f"{module}.{name}")
-        if kind == _DICT:
-            return dict
-        return type(name, (Record,), {"kind": kind, "origin": name})  # a new class each time: a file cannot alter the next load
+        return _plain_dict if kind == _DICT else _record(kind, name)
+
+    def load_setitem(self):
+        _check_keys(self.stack[-2:-1])
+        super().load_setitem()
+
+    def load_setitems(self):
+        _check_keys(self.stack[::2])
+        super().load_setitems()
+
+    def load_dict(self):
+        _check_keys(self.stack[::2])
+        super().load_dict()
+
+    def load_additems(self):
+        _check_keys(self.stack)
+        super().load_additems()
+
+    def load_frozenset(self):
+        _check_keys(self.stack)
+        super().load_frozenset()
+
+    def load_bytearray8(self):
+        self.append(bytearray(self.read(min(int.from_bytes(self.read(8), "little"), self.size))))
+
+    for _code, _load in ((pickle.SETITEM, load_setitem), (pickle.SETITEMS, load_setitems), (pickle.DICT, load_dict),
+                         (pickle.ADDITEMS, load_additems), (pickle.FROZENSET, load_frozenset), (pickle.BYTEARRAY8, load_bytearray8)):
+        dispatch[_code[0]] = _load
+
+
+class _AnyNames(_RecordingUnpickler):
+    """Looks at a pickle that another reader will read: whatever it names becomes a record."""
+
+    def find_class(self, module, name):
+        return _AnyDict if _kind_of(module, name) == _DICT else _record(_OBJECT, name)
+
+    def persistent_load(self, told):
+        return told
+
+
+class _AnyDict(dict):
+    """An OrderedDict, which may carry attributes, as the state dicts of networks do."""
+
+    def __init__(self, pairs=()):
+        super().__init__(_plain_dict(pairs))
+
+
+def _record(kind, name):
+    return type(name, (Record,), {"kind": kind, "origin": name})  # a new class each time: a file cannot alter the next load
+
+
+def _plain_dict(pairs=()):
+    _check_keys(key for key, _ in pairs)
+    return dict(pairs)
+
+
+def _check_keys(keys):
+    if not all(key is None or isinstance(key, (str, bytes, int, float, Record)) for key in keys):
+        raise ValueError("a key is neither a text nor a number")
+
+
+def check_unfolded(content):
+    """Checks that lists, dictionaries and records unfold to at most ``MAX_ENTRIES`` entries, and never to themselves.
+
+    Raises:
+        ValueError: they do not.
+    """
+    sizes, waiting = {}, [content]
+    while waiting:
+        entry = waiting[-1]
+        parts = [part for part in _parts_of(entry) if isinstance(part, _BOXES)]
+        unknown = [part for part in parts if id(part) not in sizes]
+        if id(entry) not in sizes:
+            sizes[id(entry)] = None  # begun
+            waiting += unknown
+            continue
+        waiting.pop()
+        if sizes[id(entry)] is None:
+            if any(sizes.get(id(part)) is None for part in parts):
+                raise ValueError("an entry holds itself")
+            sizes[id(entry)] = 1 + len(_parts_of(entry)) + sum(sizes[id(part)] for part in parts)
+            if sizes[id(entry)] > MAX_ENTRIES:
+                raise ValueError(f"it unfolds to more than {MAX_ENTRIES} entries")
+
+
+_BOXES = (dict, list, tuple, set, frozenset, Record)
+
+
+def _parts_of(entry):
+    if isinstance(entry, dict):
+        return [*entry, *entry.values()]
+    if isinstance(entry, Record):
+        return [*entry.args, entry.state]
+    return entry if isinstance(entry, _BOXES) else ()
+
+
+def _unpickled(data, reader=_RecordingUnpickler):
+    content = reader(io.BytesIO(data), len(data)).load()
+    check_unfolded(content)
+    return content
+
+
+def check_pickles(file, size, count):
+    """Checks that ``count`` pickles, one after another in a binary file, can be read by others in bounded time and memory.
+
+    Raises:
+        Exception: of any kind, as a damaged pickle can fail in any way.
+    """
+    for _ in range(count):
+        check_unfolded(_AnyNames(file, size).load())
 
 
 def read_pickle(path, names, label="body file"):
@@ -72,9 +193,10 @@ def read_pickle(path, names, label="body file"):
         InputError: the file is missing or damaged, is not a dict of arrays, or names anything that is not an array.
     """
     path = check_file(label, path, (".pkl",))
+    if path.stat().st_size > MAX_BYTES:
+        raise InputError(label, path, f"is larger than {MAX_BYTES >> 30} GB", "Give a smaller file.")
     try:
-        with open(path, "rb") as file:
-            content = _RecordingUnpickler(file, encoding="latin1").load()
+        content = _unpickled(path.read_bytes())
     except pickle.UnpicklingError as error:
         raise _refusal(label, path, error) from None
     except Exception as error:  # a damaged pickle can fail in any way
@@ -148,10 +270,12 @@ def _reconstructed(record):
 
 def _sparse(record):
     state = record.state
-    rows, columns = state.get("_shape") or state.get("shape")
-    if rows * columns > _LIMIT:
+    rows, columns = map(int, state.get("_shape") or state.get("shape"))
+    if not 0 <= rows * columns <= _LIMIT or min(rows, columns) < 0:
         raise ValueError(f"{rows} x {columns} is too large")
     indptr, inner, data = (np.asarray(_value(state[key])) for key in ("indptr", "indices", "data"))
+    if data.dtype.kind not in "biuf" or indptr.ndim != 1 or len(indptr) == 0 or indptr.min() < 0 or indptr.max() > len(data):
+        raise ValueError("its rows do not fit its numbers")
     outer = np.repeat(np.arange(len(indptr) - 1), np.diff(indptr))
     dense = np.zeros((rows, columns), data.dtype)
     np.add.at(dense, (outer, inner) if record.origin.startswith("csr") else (inner, outer), data)
@@ -178,10 +302,8 @@ def read_pickle_tree(data, label, path):
     Raises:
         InputError: it is damaged or names anything that is not data.
     """
-    import io
-
     try:
-        return _tree(_RecordingUnpickler(io.BytesIO(data), encoding="latin1").load())
+        return _tree(_unpickled(data))
     except pickle.UnpicklingError as error:
         raise _refusal(label, path, error) from None
     except Exception as error:  # a damaged pickle can fail in any way

@@ -1,0 +1,91 @@
+"""One input, one verdict: a result, an `InputError` that helps, or a finding."""
+
+from __future__ import annotations
+
+import random
+import resource
+import signal
+import sys
+import traceback
+from pathlib import Path
+
+import torch
+
+from contrapposto.models.checks import InputError
+
+from . import avatar_readers, body_readers, canary, motion_readers, other_readers  # noqa: F401 (they register their readers)
+from .readers import READERS
+
+SECONDS = 30  # of the processor, for one input of a few kilobytes
+GROWTH = 700 << 20  # bytes by which one input may raise the highest memory ever held
+ROOM = 6 << 30  # bytes of address space beyond what the process has at its start
+
+
+class Hang(BaseException):
+    """An input took too long. Not an Exception, so that no reader can swallow it."""
+
+
+def _hang(*_):
+    raise Hang(f"took more than {SECONDS} s")
+
+
+class Judge:
+    """A reader with its folder, ready for inputs."""
+
+    def __init__(self, name, folder):
+        self.reader = READERS[name]
+        self.folder = Path(folder)
+        self.folder.mkdir(parents=True, exist_ok=True)
+        self.damage, self.read = self.reader.make(self.folder)
+        self.results = {"read": 0, "refused": 0}
+
+    def input(self, seed, number) -> bytes:
+        """The input of a number: the same one for the same seed."""
+        return self.damage(random.Random(f"{self.reader.name} {seed} {number}"))
+
+    def finding(self, data: bytes) -> str | None:
+        """Reads an input. Returns what is wrong with the answer, or None."""
+        before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        signal.setitimer(signal.ITIMER_PROF, SECONDS)
+        with canary.watch(self.folder, self.reader.programs) as seen:
+            try:
+                self.read(data)
+                problem = None
+                self.results["read"] += 1
+            except (Exception, Hang) as error:
+                problem = self._answer(error)
+            finally:
+                signal.setitimer(signal.ITIMER_PROF, 0)
+            happened = list(seen)
+        grown = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) * 1024
+        if problem is None and happened:
+            problem = "; ".join(happened)
+        if problem is None and grown > GROWTH:
+            problem = f"held {grown >> 20} MB more"
+        return problem
+
+    def _answer(self, error):
+        """What is wrong with an error, or None. Told by its name, since nodes run in a copy of the pack under a name of its own."""
+        if type(error).__name__ == InputError.__name__:
+            self.results["refused"] += 1
+            return None if str(error.remedy).strip() and str(error.name).strip() else f"no remedy: {error}"
+        return f"{type(error).__name__}: {error!s:.200} at {_place(error)}"
+
+
+def _place(error):
+    frames = [
+        frame
+        for frame in traceback.extract_tb(error.__traceback__)
+        if "/tests/" not in frame.filename and str(canary.ROOT) in frame.filename
+    ]
+    return f"{Path(frames[-1].filename).relative_to(canary.ROOT)}:{frames[-1].lineno}" if frames else "?"
+
+
+def prepare(limit_memory=True):
+    """Makes this process ready to judge: one thread, listener, clock, and a bound of memory."""
+    torch.set_num_threads(1)
+    signal.signal(signal.SIGPROF, _hang)
+    canary.install()
+    if limit_memory and sys.platform == "linux":
+        used = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
+        resource.setrlimit(resource.RLIMIT_AS, (used + ROOM, resource.RLIM_INFINITY))
