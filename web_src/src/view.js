@@ -18,8 +18,17 @@ export function hasWebGL() {
   }
 }
 
+// ComfyUI zooms its graph by two fingers anywhere above it and hears of them before a widget does; those in a view are not its own.
+let fingersKept = false
+function keepFingers() {
+  if (fingersKept) return
+  fingersKept = true
+  document.addEventListener('touchmove', (event) => event.target.closest?.('.cp-stage') && event.stopPropagation(), { capture: true, passive: true })
+}
+
 export class View {
   constructor(container) {
+    keepFingers()
     this.renderer = new WebGLRenderer({ antialias: true, powerPreference: 'low-power' })
     this.renderer.setPixelRatio(Math.min(window.devicePixelRatio, 2))
     this.renderer.outputColorSpace = SRGBColorSpace
