@@ -39,9 +39,10 @@ def templates(page):
     return page
 
 
-def test_the_template_browser_shows_our_workflows_and_opens_one(templates):
+def test_the_template_browser_shows_our_workflows_and_opens_one(templates, server):
     page = templates
     wanted = {path.stem for path in EXAMPLES.glob("*.json")}
+    assert set(server.get_json("/workflow_templates")[PACK_FOLDER]) == wanted and "index" not in wanted
     seen = set()
     for _ in range(20):  # it draws more cards as somebody scrolls
         seen |= {source.rsplit("/", 1)[1].removesuffix(".jpg") for source, width in page.evaluate(CARDS) if width > 100}

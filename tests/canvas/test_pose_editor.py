@@ -81,6 +81,18 @@ def test_small_files_at_start_and_one_bundle_below_a_megabyte():
     assert sum(path.stat().st_size for path in web.rglob("*.mjs")) < 1_000_000
 
 
+def test_values_and_what_the_workflow_keeps_are_small(page, server):
+    editor_page.place(page)
+    row = {"joints": [[1.2345, -0.1234, 0.4321]] * BODY_JOINTS, "place": [1.2345, 0.1234, -2.3456]}
+    page.evaluate(f"row => {EDITOR}.take(row)", row)
+    value = page.evaluate(VALUE)
+    assert len(json.loads(value)["joints"]) == BODY_JOINTS and len(value) < 50_000
+    figure = server.get_json("/contrapposto/figure", avatar="")
+    page.evaluate("message => editorNode.onExecuted({contrapposto: [message]})", {"poses": [row] * 256, "figure": figure})
+    assert page.get_by_text("candidate 1 of 256").count() == 1
+    assert len(page.evaluate("() => JSON.stringify(editorNode.serialize())")) < 50_000
+
+
 @pytest.mark.parametrize("name", ["../../secret.glb", "/etc/passwd", "default avatar"])
 def test_the_route_knows_the_list_of_load_avatar_and_nothing_else(server, name):
     assert server.get_json("/contrapposto/figure", avatar="")["drive"]["source"][:3] == [0, 1, 2]
