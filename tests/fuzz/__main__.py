@@ -19,7 +19,7 @@ from pathlib import Path
 
 from . import judge
 
-SLICE = 2000  # inputs that one process takes of a reader before another may go on
+SLICE = 500  # inputs that one process takes of a reader before another may go on
 MEMORY = "/dev/shm"  # small files are written and read there a hundred times as fast as on some disks
 PATIENCE = 300  # seconds without a sign of life
 

@@ -3,10 +3,18 @@
 from __future__ import annotations
 
 import json
+import os
 import re
+import resource
+import signal
 import struct
+import subprocess
+import sys
+from pathlib import Path
+from types import SimpleNamespace
 
 from contrapposto.models.assets.search import add_search_path, find_file
+from contrapposto.models.avatars import fbx
 from contrapposto.models.avatars.avatar import load_avatar
 from contrapposto.models.avatars.bone_map import apply_bone_map, find_bone_map
 from contrapposto.models.avatars.gltf_file import decode_picture
@@ -90,7 +98,7 @@ def texture(folder):
     return damage, read
 
 
-@reader("bone map", 4)
+@reader("bone map", 12)
 def bone_map(folder):
     """The widget's text, and the file beside an avatar."""
     scene = seeds.stick()
@@ -114,7 +122,7 @@ def bone_map(folder):
     return damage, read
 
 
-@reader("file in a models folder", 4)
+@reader("file in a models folder", 12)
 def model_file(folder):
     """Names that a workflow gives to a loader."""
     home = folder / "avatars"
@@ -142,7 +150,6 @@ def model_file(folder):
 
 def _fbx_damage(motion):
     import sys
-    from pathlib import Path
 
     sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "models" / "avatars"))
     import numpy as np
@@ -172,8 +179,44 @@ def _fbx_damage(motion):
     return lambda rng: sometimes(rng, lambda: changed(rng), text.encode())
 
 
-@file_reader("FBX", ".fbx", load_avatar, 0.004, programs=True)
-def fbx():
+def _forked(command, capture_output, timeout, creationflags):
+    """Stands for `subprocess.run` of the FBX process: the same code in a fork, whose imports are paid for. Only the start is another."""
+    import ufbx  # noqa: F401
+
+    from contrapposto.models.avatars import fbx_process
+
+    folder = Path(command[3]).parent
+    out, err = open(folder / "out", "w+b"), open(folder / "err", "w+b")
+    sys.stdout.flush()
+    child = os.fork()
+    if child == 0:
+        for number, file in ((1, out), (2, err)):
+            os.dup2(file.fileno(), number)
+        sys.stdout, sys.stderr = open(1, "w", closefd=False), open(2, "w", closefd=False)
+        signal.signal(signal.SIGPROF, signal.SIG_DFL)
+        resource.setrlimit(resource.RLIMIT_CPU, (20, 20))
+        fbx_process.main(*command[2:])
+    _, status = os.waitpid(child, 0)
+    if os.WIFSIGNALED(status) and os.WTERMSIG(status) in (signal.SIGXCPU, signal.SIGKILL):
+        raise TimeoutError("the FBX process took more than 20 s")
+    code = os.waitstatus_to_exitcode(status)
+    with out, err:
+        return subprocess.CompletedProcess(command, code, (folder / "out").read_bytes(), (folder / "err").read_bytes())
+
+
+def _forking(read):
+    def run(path):
+        fbx.subprocess = SimpleNamespace(run=_forked, TimeoutExpired=subprocess.TimeoutExpired)
+        try:
+            return read(path)
+        finally:
+            fbx.subprocess = subprocess
+
+    return run if hasattr(os, "fork") else read
+
+
+@file_reader("FBX", ".fbx", _forking(load_avatar), 0.1, programs=True)
+def fbx_character():
     return _fbx_damage(False)
 
 
@@ -183,6 +226,6 @@ def _fbx_motion(path):
     return load_motion(path, seeds.body())
 
 
-@file_reader("FBX motion", ".fbx", _fbx_motion, 0.004, programs=True)
+@file_reader("FBX motion", ".fbx", _forking(_fbx_motion), 0.1, programs=True)
 def fbx_motion():
     return _fbx_damage(True)

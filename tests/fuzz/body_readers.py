@@ -267,7 +267,7 @@ def appearance_state():
     return tensors_damage(seeds.written(lambda path: save_state(path, trainer), "a.safetensors"))
 
 
-@reader("pose edits", 4)
+@reader("pose edits", 12)
 def pose_edits(folder):
     """The text of the pose editor's widget."""
     whole = {"joints": {"left_elbow": [0.0, -1.2, 0.0], "pelvis": [0, 1, 0]}, "place": [0.0, 0.3, 0.0]}

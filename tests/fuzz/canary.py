@@ -75,7 +75,7 @@ def _listen(event, args):
     if event == "open":
         if isinstance(args[0], (str, bytes)):
             _opened(os.fsdecode(args[0]), args[1], args[2], folder)
-    elif event in FORBIDDEN or event == PROGRAMS and not _state["programs"]:
+    elif (event in FORBIDDEN or event == PROGRAMS) and not (_state["programs"] and event in (PROGRAMS, "os.fork")):
         _state["seen"].append(f"{event} {args!r:.200}")
     elif event in WRITES and isinstance(args[0], (str, bytes)) and not _inside(os.fsdecode(args[0]), folder):
         _state["seen"].append(f"{event} {args!r:.200}")

@@ -172,12 +172,12 @@ def sam3d(folder):
     return json_damage(seeds.mhr_document()), lambda data: sam3d_to_body(value_of(data), seeds.body(), prior)
 
 
-@file_reader("OpenPose JSON", ".json", read_keypoints, 3)
+@file_reader("OpenPose JSON", ".json", read_keypoints, 12)
 def openpose():
     return json_damage(seeds.keypoints_document(), seeds.keypoints_document(1)[0])
 
 
-@reader("POSE_KEYPOINT", 3)
+@reader("POSE_KEYPOINT", 12)
 def pose_keypoint(folder):
     return json_damage(seeds.keypoints_document()), lambda data: pose_keypoint_to_keypoints(value_of(data))
 
@@ -230,7 +230,7 @@ def bodies_pt():
     return torch_damage(*map(_tensors, _recovered()[:3]))
 
 
-@reader("words of a language model", 3)
+@reader("words of a language model", 12)
 def words(folder):
     """Prompt Parse: any text at all is an answer."""
     from contrapposto.models.dancing_avatar.prompts import KINDS, refine
@@ -253,7 +253,7 @@ def words(folder):
     return valid, read
 
 
-@reader("chosen candidates", 4)
+@reader("chosen candidates", 12)
 def candidates(folder):
     """The gallery's widget."""
     from .nodes import node_module

@@ -80,7 +80,7 @@ def shard(folder):
     return damage, read
 
 
-@file_reader("plan", ".jsonl", read_plan, 3)
+@file_reader("plan", ".jsonl", read_plan, 12)
 def plan():
     whole = [
         {"prompt": "a man runs", "seed": 1},
@@ -117,7 +117,7 @@ def frames(folder):
     return lambda rng: sometimes(rng, lambda: mutate.bytes_of(whole, rng), whole), read
 
 
-@reader("kept prompt", 3)
+@reader("kept prompt", 12)
 def kept(folder):
     prompts = KeptPrompts(folder / "prompts")
     prompts.keep("clothes", "a dress", 1, RefinedPrompt(tuple(f"word{i}" for i in range(20)), 20))
@@ -247,7 +247,7 @@ listing("captions of people", "captions.jsonl", {"name": "a", "caption": "b"}, _
 listing("caption list", "list.jsonl", {"name": "a", "caption": "b", "start": 0.5, "end": 2}, _caption_list)
 
 
-@reader("route /contrapposto/figure", 2)
+@reader("route /contrapposto/figure", 12)
 def route(folder):
     """The avatar's name in the request, as the browser or anybody else sends it."""
     from .nodes import node_module
@@ -270,7 +270,7 @@ def route(folder):
     return damage, read
 
 
-@reader("files of a workflow", 3)
+@reader("files of a workflow", 12)
 def workflow_files(folder):
     """Drop-downs and path fields of the loaders, as a workflow may hold them."""
     from .nodes import input_folder, node_module
@@ -298,7 +298,7 @@ def workflow_files(folder):
     return damage, read
 
 
-@reader("view of a 3D node", 3)
+@reader("view of a 3D node", 12)
 def camera(folder):
     """LOAD3D_CAMERA."""
     from .nodes import node_module
