@@ -46,3 +46,16 @@ def test_translations_are_served(server):
         texts = json.loads((folder / "nodeDefs.json").read_text(encoding="utf-8"))
         assert {node_id: served[language]["nodeDefs"][node_id] for node_id in texts} == texts
     assert served["zh"]["nodeCategories"]["pose correction"] == "姿态修正"
+
+
+def test_blueprints_are_served_and_name_nodes_and_slots_that_exist(host, server):
+    served = {entry["name"]: number for number, entry in server.get_json("/global_subgraphs").items()
+              if entry["info"]["node_pack"] == f"custom_nodes.{comfy_host.PACK_FOLDER}"}
+    assert set(served) == {path.stem for path in (comfy_host.PACK / "subgraphs").glob("*.json")}
+    info = server.get_json("/object_info")
+    for number in served.values():
+        (inside,) = json.loads(server.get_json(f"/global_subgraphs/{number}")["data"])["definitions"]["subgraphs"]
+        for node in inside["nodes"]:
+            declared = info[node["type"]]["input"]
+            assert {given["name"] for given in node["inputs"]} <= {*declared.get("required", {}), *declared.get("optional", {})}
+            assert [made["name"] for made in node["outputs"]] == info[node["type"]]["output_name"]

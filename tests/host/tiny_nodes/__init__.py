@@ -81,6 +81,27 @@ class TinyControlNet:
         return (control_net(hint_channels, text_width, seed),)
 
 
+class TinyClip:
+    """A CLIP-L of two small layers and ComfyUI's own tokenizer."""
+
+    CATEGORY, FUNCTION, RETURN_TYPES = "tests", "make", ("CLIP",)
+
+    @classmethod
+    def INPUT_TYPES(cls):
+        return {"required": {"seed": ("INT", {"default": 0})}}
+
+    def make(self, seed):
+        import comfy.sd1_clip
+        import comfy.supported_models_base
+
+        target = comfy.supported_models_base.ClipTarget(comfy.sd1_clip.SD1Tokenizer, comfy.sd1_clip.SD1ClipModel)
+        small = {"hidden_size": WIDTH, "num_attention_heads": 2, "num_hidden_layers": 2, "intermediate_size": 2 * WIDTH}
+        options = {"clip_l_model_config": small}
+        clip = comfy.sd.CLIP(target, embedding_directory=None, parameters=4_000_000, model_options=options)
+        fill(clip.cond_stage_model, seed)
+        return (clip,)
+
+
 class TinyText:
     CATEGORY, FUNCTION, RETURN_TYPES = "tests", "make", ("CONDITIONING",)
 
@@ -130,4 +151,4 @@ class SaveTensors:
         return {"ui": {"text": [note]}}
 
 
-NODE_CLASS_MAPPINGS = {kind.__name__: kind for kind in (TinyModel, TinyControlNet, TinyText, TinyDance, SaveTensors)}
+NODE_CLASS_MAPPINGS = {kind.__name__: kind for kind in (TinyModel, TinyControlNet, TinyClip, TinyText, TinyDance, SaveTensors)}
