@@ -22,6 +22,8 @@ from .gltf_file import NAME
 from .rig import Rig, build_rig, with_twists
 from .skinning import SPARSE_DEVICES, skin_dense, skin_sparse, weighted_points
 
+MAX_WEIGHTS = 1 << 29  # vertices times moving bones: 2 GB
+
 
 @dataclass(frozen=True, eq=False)
 class Avatar:
@@ -115,7 +117,7 @@ def _assemble(scene, rig, path):
     faces = np.concatenate([part.faces + start for part, start in zip(parts, starts)])
     if len(faces) == 0:
         raise InputError(NAME, path, "holds no triangles to draw", "Export the character with its mesh.")
-    weights, slot_driver, T_rest_slot = _slots(parts, rig)
+    weights, slot_driver, T_rest_slot = _slots(parts, rig, path)
     rest = np.einsum("vs,sij,vj->vi", weights, T_rest_slot[:, :3, :3], vertices, optimize=True) + weights @ T_rest_slot[:, :3, 3]
     if np.ptp(rest, axis=0).max() < 1e-9 or not np.isfinite(rest).all():
         raise InputError(NAME, path, "has no size at rest", "Export the character again with its skeleton in rest pose.")
@@ -130,7 +132,7 @@ def _assemble(scene, rig, path):
         materials=tuple(_material(m) for m in scene.materials))
 
 
-def _slots(parts, rig):
+def _slots(parts, rig, path):
     """Merges the influences of all parts: bones that follow one driver with one rest map are one slot.
 
     Returns:
@@ -151,7 +153,10 @@ def _slots(parts, rig):
                 maps.append((driver_of[node], T))
             table[node] = numbers[key]
         rows.append((table[part.joints], part.weights))
-    weights = np.zeros((sum(len(slots) for slots, _ in rows), len(maps)), np.float32)
+    count = sum(len(slots) for slots, _ in rows)
+    if count * len(maps) > MAX_WEIGHTS:
+        raise InputError(NAME, path, f"has {count} vertices under {len(maps)} moving bones, too many to hold", "Reduce the character's mesh.")
+    weights = np.zeros((count, len(maps)), np.float32)
     start = 0
     for slots, part_weights in rows:
         np.add.at(weights, (np.arange(start, start + len(slots))[:, None], slots), part_weights)

@@ -16,6 +16,9 @@ from .gltf_file import GltfFile, finite
 MAX_NODES = 4096
 MAX_VERTICES = 4_000_000
 MAX_FACES = 8_000_000
+MAX_PARTS = 4096
+MAX_TEXELS = 2 << 30  # bytes of all textures
+MAX_MORPHS = 64_000_000  # vertices times the expressions that are blended into them
 WRAPS = {10497: "repeat", 33071: "clamp", 33648: "mirror"}
 DAMAGE = (KeyError, TypeError, ValueError, IndexError, AttributeError, OverflowError, RecursionError, MemoryError)
 
@@ -166,6 +169,8 @@ def _parts(file, nodes, shown, world, materials):
             if part is not None:
                 vertices, faces = vertices + len(part.vertices), faces + len(part.faces)
                 parts.append(part)
+            if len(parts) > MAX_PARTS:
+                raise file.error(f"has more than {MAX_PARTS} meshes", "Join the character's meshes.")
             if vertices > MAX_VERTICES or faces > MAX_FACES:
                 raise file.error(f"has more than {MAX_VERTICES} vertices or {MAX_FACES} triangles", "Reduce the character's mesh.")
     return parts
@@ -191,6 +196,8 @@ def _part(file, primitive, node, skin, world, morph_weights, materials):
     if mode not in (4, 5, 6) or "POSITION" not in attributes:
         return None
     vertices = _columns(file, attributes["POSITION"], 3)
+    if len(vertices) * sum(bool(weight) for weight in morph_weights) > MAX_MORPHS:
+        raise file.error("blends too many expressions into its mesh", "Export the character with its expressions at zero.")
     for weight, target in zip(morph_weights, primitive.get("targets") or []):
         if weight and "POSITION" in target:
             vertices = vertices + float(weight) * _columns(file, target["POSITION"], 3, len(vertices))
@@ -301,6 +308,8 @@ class _Materials:
         source = texture.get("source", webp.get("source"))
         if source not in self._images:
             self._images[source] = self.file.image(source)
+            if sum(image.size for image in self._images.values()) > MAX_TEXELS:
+                raise self.file.error("has textures of more than 2 GB together", "Export the character with fewer or smaller textures.")
         material.texture = self._images[source]
         sampler = self.file.item("samplers", texture["sampler"]) if "sampler" in texture else {}
         material.wrap = tuple(WRAPS.get(sampler.get(key, 10497), "repeat") for key in ("wrapS", "wrapT"))

@@ -31,7 +31,10 @@ def main():
     parser.add_argument("--out", type=Path, default=Path("fuzz-findings"), help="folder of the findings and of results.json")
     parser.add_argument("--jobs", type=int, default=os.cpu_count(), help="processes at once")
     parser.add_argument("--only", default="", help="part of the readers' names")
+    parser.add_argument("--replay", type=Path, help="read the inputs kept in this folder instead, <reader>/<file>")
     arguments = parser.parse_args()
+    if arguments.replay:
+        sys.exit(bool(_replay(arguments)))
     readers = [reader for reader in judge.READERS.values() if arguments.only in reader.name]
     total = sum(reader.share for reader in readers)
     wanted = {reader.name: max(1, round(arguments.count * reader.share / total)) for reader in readers}
@@ -72,6 +75,24 @@ def _run_all(tasks, arguments, results):
             running.remove(entry)
             _collect(task, home, arguments, results, tasks)
             (arguments.out / "results.json").write_text(json.dumps({"seed": arguments.seed, "readers": results}, indent=1) + "\n")
+
+
+def _replay(arguments):
+    """Reads kept inputs once more; returns how many are findings still."""
+    warnings.simplefilter("ignore")
+    judge.prepare()
+    findings = 0
+    with tempfile.TemporaryDirectory(dir=MEMORY if os.path.isdir(MEMORY) else None) as home:
+        for reader in judge.READERS.values():
+            kept = sorted(path for path in (arguments.replay / reader.name.replace("/", "-")).glob("*") if path.suffix != ".txt")
+            court = judge.Judge(reader.name, Path(home) / reader.name.replace("/", "-")) if kept else None
+            for path in kept:
+                problem = court.finding(path.read_bytes())
+                if problem is not None:
+                    findings += 1
+                    keep(arguments.out, reader.name, path.read_bytes(), problem)
+                    print(f"{reader.name} {path.name}: {problem}")
+    return findings
 
 
 def _last_sign(home):
