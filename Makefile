@@ -12,7 +12,7 @@ PY     := $(VENV)/bin/python
 PIP    := $(PY) -m pip install --quiet --disable-pip-version-check
 export OMP_WAIT_POLICY ?= PASSIVE
 
-.PHONY: demo test test-slow compat bench lint format train-pose-prior train-pose-lifter train-text-to-pose train-personalization train-parts-to-whole train-previous-frame clean
+.PHONY: demo test test-slow fuzz compat bench lint format train-pose-prior train-pose-lifter train-text-to-pose train-personalization train-parts-to-whole train-previous-frame clean
 
 $(VENV)/.demo-ready: requirements.txt pyproject.toml
 	test -x $(PY) || $(PYTHON) -m venv $(VENV)
@@ -35,6 +35,11 @@ test: $(VENV)/.test-ready lint
 
 test-slow: $(VENV)/.test-ready
 	$(PY) -m pytest -m slow
+
+# Damaged inputs for every reader, on all processors; see docs/reliability.md. The findings lie in fuzz-findings/.
+N ?= 1000000
+fuzz: $(VENV)/.test-ready
+	$(PY) -m contrapposto.tests.fuzz $(N)
 
 # The oldest and the newest packages in environments of their own; run it with PYTHON=python3.10, 3.11 ... for other Pythons.
 compat:
