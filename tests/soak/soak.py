@@ -32,7 +32,7 @@ WINDOW = 3  # readings whose median is compared
 GROWTH = 1.05  # of memory
 COUNTED = ("os_threads", "handles", "tensors")
 SLACK = {"os_threads": 2, "handles": 2, "tensors": 4}  # an idle connection, a pool's last worker
-SETTLE_SECONDS = 30
+SETTLE_SECONDS = 60
 
 
 class SoakServer(comfy_host.ComfyServer):
@@ -104,13 +104,13 @@ def seconds_of(run):
 
 def reading(server):
     """What the idle process holds once models, cache and history are gone."""
-    server.post_json("/free", {"unload_models": True, "free_memory": True})
+    server.post_json("/free", {"free_memory": True})  # which unloads the models too
     server.post_json("/history", {"clear": True})
     deadline, before = time.monotonic() + SETTLE_SECONDS, None
     while time.monotonic() < deadline:
-        time.sleep(0.4)
+        time.sleep(0.5)
         now = server.get_json("/soak/held")
-        if before and now["tensors"] == before["tensors"] and now["handles"] == before["handles"]:
+        if before and not before["asked_to_free"] and all(now[what] == before[what] for what in COUNTED):
             return now
         before = now
     return now

@@ -9,9 +9,11 @@ from pathlib import Path
 
 import numpy as np
 
+PART = ".part"
+
 
 def leftovers(*folders):
-    """Returns the temporary files that are still there."""
+    """Returns the temporary files that are still there, ours and others'."""
     return sorted(str(path) for folder in folders for path in Path(folder).rglob("*") if path.is_file() and is_leftover(path, folder))
 
 
@@ -86,5 +88,6 @@ def _safetensors(path):
             file.get_tensor(key)
 
 
-READERS = {".diff": Path.read_text, ".npz": _npz, ".png": _picture, ".jpg": _picture, ".tar": _shard, ".glb": _glb, ".bvh": _bvh, ".mp4": _video,
-           ".json": lambda path: json.loads(path.read_text()), ".safetensors": _safetensors}
+READERS = {".npz": _npz, ".png": _picture, ".jpg": _picture, ".tar": _shard, ".glb": _glb, ".bvh": _bvh, ".mp4": _video,
+           ".json": lambda path: json.loads(path.read_text()), ".safetensors": _safetensors,
+           ".diff": Path.read_text}  # which may be empty

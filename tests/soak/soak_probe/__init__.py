@@ -35,6 +35,7 @@ def held():
     tensors = [thing for thing in gc.get_objects() if issubclass(type(thing), torch.Tensor)]
     shapes = Counter(str(tuple(tensor.shape)) for tensor in tensors)
     return {
+        "asked_to_free": bool(PromptServer.instance.prompt_queue.get_flags(reset=False)),
         "resident_untrimmed": before,
         "resident": resident_bytes(),
         "threads": threading.active_count(),
