@@ -12,7 +12,7 @@ PY     := $(VENV)/bin/python
 PIP    := $(PY) -m pip install --quiet --disable-pip-version-check
 export OMP_WAIT_POLICY ?= PASSIVE
 
-.PHONY: demo test test-slow fuzz compat bench lint format train-pose-prior train-pose-lifter train-text-to-pose train-personalization train-parts-to-whole train-previous-frame clean
+.PHONY: demo test test-slow soak fuzz compat bench lint format train-pose-prior train-pose-lifter train-text-to-pose train-personalization train-parts-to-whole train-previous-frame clean
 
 $(VENV)/.demo-ready: requirements.txt pyproject.toml
 	test -x $(PY) || $(PYTHON) -m venv $(VENV)
@@ -44,6 +44,12 @@ fuzz: $(VENV)/.test-ready
 # The oldest and the newest packages in environments of their own; run it with PYTHON=python3.10, 3.11 ... for other Pythons.
 compat:
 	$(PYTHON) tests/packaging/compat.py oldest numpy1 newest
+
+# Hundreds of prompts through the first ComfyUI found, some stopped at random; about half an hour on two quiet cores.
+PROMPTS    ?= 500
+INTERRUPTS ?= 50
+soak: $(VENV)/.test-ready
+	$(PY) tests/soak/soak.py --prompts $(PROMPTS) --interrupts $(INTERRUPTS)
 
 bench: $(VENV)/.test-ready
 	$(PY) -m benchmarks
