@@ -60,6 +60,7 @@ def comfy_page(browser, url, before="", **context_options):
     context = browser.new_context(**{"viewport": {"width": 1920, "height": 1080}, **context_options})
     context.add_init_script(before)
     page = context.new_page()
+    page.set_default_timeout(LOAD_SECONDS * 1000)
     page.route("**/*", lambda route: route.continue_() if route.request.url.startswith(url) else route.abort())
     page.goto(url, timeout=LOAD_SECONDS * 1000)
     page.wait_for_function(READY, timeout=LOAD_SECONDS * 1000)
@@ -70,8 +71,9 @@ def comfy_page(browser, url, before="", **context_options):
 
 
 def ours(text, url):
-    """Whether a line of the console tells of a fault in our files. A refused request (4xx) is an answer, which the page has to show."""
-    refused = re.search(r"status of 4\d\d", text) and "/extensions/" not in url
+    """Whether a line of the console tells of a fault in our files. A refused request (4xx) is an answer, which the page has to show;
+    ComfyUI looks for a help page under several names."""
+    refused = re.search(r"status of 4\d\d", text) and "/js/" not in url
     return not refused and OURS.search(text + url)
 
 

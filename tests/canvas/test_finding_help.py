@@ -35,7 +35,7 @@ def templates(page):
     """The template browser, open at our pack."""
     page.evaluate("() => app.extensionManager.command.execute('Comfy.BrowseTemplates')")
     page.get_by_role("dialog").get_by_text(PACK_FOLDER).first.click()
-    page.locator("img[src*='workflow_templates']").first.wait_for()
+    page.locator(f"img[src*='workflow_templates/{PACK_FOLDER}']").first.wait_for()
     return page
 
 
