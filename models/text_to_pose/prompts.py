@@ -8,6 +8,7 @@ import unicodedata
 from ..checks import InputError
 
 MAX_CHARACTERS = 1000
+_SIDE = re.compile(r"\b(left|right)\b(?! angle)", re.IGNORECASE)
 ENGLISH_ONLY = "Write it in English: the text encoder reads no other language."
 
 # Small words that a sentence can hardly do without. Words that other languages share with English are in neither list.
@@ -51,3 +52,12 @@ def looks_english(text, letters):
     foreign = sum(word in _FOREIGN for word in words)
     few = foreign < 2 or 4 * foreign <= len(words) or foreign <= sum(word in _ENGLISH for word in words)
     return 2 * latin > len(letters) and few
+
+
+def mirror_words(text):
+    """Swaps the words left and right, keeping their case. "upright" and "right angle" stay."""
+    def other(match):
+        word = match.group()
+        swapped = "right" if word.lower() == "left" else "left"
+        return swapped.upper() if word.isupper() else swapped.capitalize() if word[0].isupper() else swapped
+    return _SIDE.sub(other, text)

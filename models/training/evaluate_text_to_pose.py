@@ -26,11 +26,12 @@ from ..metrics.probes import PROBES, load_probes, passes
 from ..metrics.r_precision import r_precision
 from ..pose_prior.vposer import load_pose_prior
 from ..text_to_pose import load_text_to_pose
+from ..text_to_pose.prompts import mirror_words
 from ..text_to_pose.ranking import OPEN_POSE_SCORER, load_pose_scorer, rank_poses
 from ..types import BodyPose
 from .baselines import RandomPoses, Real, Retrieval, Sampled, captions_of, data_poses
 from .datasets.captions import CaptionedPoses, with_actions
-from .datasets.text_pose import SPLITS, UNCLEAR_ORIGIN, load_text_pose, mirror_words
+from .datasets.text_pose import SPLITS, UNCLEAR_ORIGIN, load_text_pose
 from .loop import source_commit
 from .scoreboard import goals
 from .side_by_side import gray_picture, write_side_by_side

@@ -15,10 +15,10 @@ from ..bodies.conditions import all_hold
 from ..bodies.joints import mirror_pose
 from ..bodies.posture import measure_posture
 from ..text_to_pose.diffusion import candidate_noise
+from ..text_to_pose.prompts import mirror_words
 from ..text_to_pose.ranking import pose_features
 from ..text_to_pose.sampling import sample_vectors
 from .datasets.captions import CaptionedPoses, fill
-from .datasets.text_pose import mirror_words
 from .datasets.verbs import as_gerund, as_verb
 
 _AT_ONCE = 64  # sentences that are sampled together

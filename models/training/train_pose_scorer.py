@@ -24,11 +24,12 @@ from ..bodies.joints import mirror_pose
 from ..checks import InputError
 from ..metrics.r_precision import r_precision
 from ..text_to_pose.model import load_text_to_pose
+from ..text_to_pose.prompts import mirror_words
 from ..text_to_pose.ranking import OPEN_POSE_SCORER, PoseScorer, ScorerConfig, load_pose_scorer, pose_features, save_pose_scorer
 from ..text_to_pose.text_encoder import load_minilm
 from ..types import BodyPose
 from .datasets.captions import CaptionedPoses, CaptionSource, load_groups, with_actions
-from .datasets.text_pose import UNCLEAR_ORIGIN, load_text_pose, mirror_words
+from .datasets.text_pose import UNCLEAR_ORIGIN, load_text_pose
 from .loop import LoopConfig, RunFolder, source_commit, train
 from .processes import open_processes
 from .rivals import find_rivals

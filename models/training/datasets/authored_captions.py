@@ -12,9 +12,10 @@ from dataclasses import dataclass, field
 
 import torch
 
+from ...text_to_pose.prompts import mirror_words
 from .authored_poses import author_poses, library, mirror_rotmats
 from .pose_rows import PoseRows
-from .text_pose import AUTHORED, mirror_words
+from .text_pose import AUTHORED
 
 PLAIN_SAMPLES = {True: 64, False: 200}  # of a stance without modifiers, by whether its arms are free
 COMBINED_WEIGHT = {"free": 1.6, "override": 1.0, "own": 0.55}  # how much more combinations a stance offers

@@ -7,7 +7,6 @@ with its heading removed, joints 1..21 are relative to their parents.
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -24,7 +23,6 @@ UNCLEAR_ORIGIN = ("DeepMimic",)  # its licence does not say where each clip come
 _ARRAYS = {"pose_aa": "N 22 3", "root_height": "N", "source": "N", "split": "N", "clip": "N", "parents": "22", "mirror": "22",
            "rest_offsets": "22 3"}
 _MAX_ANGLE = 2 * torch.pi
-_SIDE = re.compile(r"\b(left|right)\b(?! angle)", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -122,15 +120,6 @@ def mirror_rotvec(rotvec, mirror):
         mirror: (J,) int64 the joint on the other side.
     """
     return rotvec[..., mirror, :] * rotvec.new_tensor([1.0, -1.0, -1.0])
-
-
-def mirror_words(text):
-    """Swaps the words left and right, keeping their case. "upright" and "right angle" stay."""
-    def other(match):
-        word = match.group()
-        swapped = "right" if word.lower() == "left" else "left"
-        return swapped.upper() if word.isupper() else swapped.capitalize() if word[0].isupper() else swapped
-    return _SIDE.sub(other, text)
 
 
 def load_text_pose(data_dir, exclude_sources=UNCLEAR_ORIGIN):

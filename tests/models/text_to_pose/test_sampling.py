@@ -10,6 +10,7 @@ from contrapposto.models.checks import InputError
 from contrapposto.models.rotations import rotvec_to_rotmat
 from contrapposto.models.text_to_pose import load_text_to_pose, sample_poses
 from contrapposto.models.text_to_pose.model import pose_to_vector, weights_fingerprint
+from contrapposto.models.text_to_pose.sampling import sample_vectors, turn_sides
 from contrapposto.models.text_to_pose.text_encoder import CLIP_L
 from contrapposto.models.types import BodyPose
 
@@ -56,6 +57,24 @@ def test_guidance_one_ignores_the_negative_prompt_and_more_uses_it(model, body):
     assert not same(strong, sample_poses(model, "jump", guidance=4.0, negative="sit", body=body))
 
 
+def test_a_side_is_told_from_the_other_side(model):
+    noise, texts = torch.randn(2, model.network.config.pose_dim, generator=torch.Generator().manual_seed(0)), ["raise the left arm", "jump"]
+    one_step = lambda states, guidance=1.0, turned=None: sample_vectors(model, states, None, noise, 1, guidance, "ddim", None, None, turned)
+    asked, other = one_step(encode(texts)), one_step(encode(["raise the right arm"]))
+    plain, sided = one_step(encode(texts), 3.0), one_step(encode(texts), 3.0, turn_sides(model, texts, 2.0))
+    torch.testing.assert_close(sided[0], plain[0] + 2.0 * (asked[0] - other[0]), atol=1e-4, rtol=0)
+    torch.testing.assert_close(sided[1], plain[1], atol=1e-5, rtol=0)
+    assert not torch.allclose(sided[0], plain[0], atol=1e-2)
+
+
+def test_sides_matter_to_prompts_that_name_one(model, body):
+    texts = ["raise the left arm", "jump"]
+    plain, sided = (sample_poses(model, texts, count=2, sides=sides, body=body) for sides in (0.0, 3.0))
+    assert not same(plain[:2], sided[:2]) and same(plain[2:], sided[2:])
+    assert same(sided[:2], sample_poses(model, texts[0], count=2, sides=3.0, body=body))
+    assert turn_sides(model, ["stand upright at a right angle"], 1.0) is None
+
+
 def test_states_of_the_right_encoder_may_be_given(model, body):
     assert same(sample_poses(model, "jump", text_states=encode(["jump"]), body=body), sample_poses(model, "jump", body=body))
 
@@ -98,6 +117,7 @@ def test_file_round_trip_in_half_precision(tmp_path):
 @pytest.mark.parametrize("options, named", [
     ({"texts": ""}, "prompt"), ({"texts": None}, "prompt"), ({"texts": []}, "prompts"),
     ({"texts": "x" * 10_000}, "prompt"), ({"texts": "一个人"}, "prompt"),
+    ({"sides": 11}, "sides"),
     ({"count": 0}, "count"), ({"count": 10_000}, "count"), ({"seed": -1}, "seed"), ({"steps": 0}, "steps"), ({"steps": 1001}, "steps"),
     ({"guidance": float("nan")}, "guidance"), ({"guidance": 100}, "guidance"), ({"sampler": "euler"}, "sampler"),
     ({"negative": "y" * 2000}, "negative prompt"), ({"regularise": 2}, "regularise"),

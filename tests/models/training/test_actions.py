@@ -11,10 +11,11 @@ import torch
 from contrapposto.models.bodies.joints import JOINT_NAMES
 from contrapposto.models.bodies.posture import measure_posture
 from contrapposto.models.metrics.probes import Probe, load_probes
+from contrapposto.models.text_to_pose.prompts import mirror_words
 from contrapposto.models.training.datasets.actions import add_actions, read_actions
 from contrapposto.models.training.datasets.captions import CaptionSource, load_groups, with_actions
 from contrapposto.models.training.datasets.recombine import RECOMBINED
-from contrapposto.models.training.datasets.text_pose import load_text_pose, mirror_words
+from contrapposto.models.training.datasets.text_pose import load_text_pose
 from contrapposto.models.training.datasets.verbs import as_gerund, as_verb
 from contrapposto.models.types import BodyPose
 

@@ -9,9 +9,10 @@ import text_pose_folder as fake
 import torch
 
 from contrapposto.models.rotations import rotation_about
+from contrapposto.models.text_to_pose.prompts import mirror_words
 from contrapposto.models.training.datasets.captions import MIRROR, CaptionSource, fill, load_groups, load_phrases
 from contrapposto.models.training.datasets.describe import Describer
-from contrapposto.models.training.datasets.text_pose import load_text_pose, mirror_words
+from contrapposto.models.training.datasets.text_pose import load_text_pose
 from contrapposto.models.types import BodyPose
 
 GROUPS = [

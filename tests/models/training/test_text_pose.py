@@ -10,7 +10,8 @@ import text_pose_folder as fake
 import torch
 
 from contrapposto.models.checks import InputError
-from contrapposto.models.training.datasets.text_pose import load_text_pose, mirror_rotvec, mirror_words
+from contrapposto.models.text_to_pose.prompts import mirror_words
+from contrapposto.models.training.datasets.text_pose import load_text_pose, mirror_rotvec
 from contrapposto.models.training.losses import skeleton_joints
 
 REAL = Path(__file__).resolve().parents[4] / "shared" / "data" / "text_pose"

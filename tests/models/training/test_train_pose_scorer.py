@@ -10,11 +10,11 @@ import torch
 from contrapposto.models.bodies.posture import POINT_NAMES
 from contrapposto.models.text_to_pose.model import TextToPose
 from contrapposto.models.text_to_pose.network import NetworkConfig, PoseTransformer
+from contrapposto.models.text_to_pose.prompts import mirror_words
 from contrapposto.models.text_to_pose.ranking import ScorerConfig, load_pose_scorer
 from contrapposto.models.training import train_pose_scorer as training
 from contrapposto.models.training.datasets.actions import Action
 from contrapposto.models.training.datasets.captions import CaptionedPoses
-from contrapposto.models.training.datasets.text_pose import mirror_words
 from contrapposto.models.training.loop import LoopConfig
 from contrapposto.models.training.rivals import find_rivals
 
