@@ -32,7 +32,11 @@ NAME = """() => {
 PLAYER = "playerNode.widgets.find(w => w.name === 'player').element.player"
 
 
-@pytest.fixture(params=[("classic", "dark"), ("nodes2", "light"), ("nodes2", "dark"), ("classic", "light")], ids="-".join)
+KINDS = [("classic", "dark"), ("nodes2", "light"), ("nodes2", "dark"), ("classic", "light")]
+
+
+# both canvases and both themes in every run, their other pairs in `make test-slow`
+@pytest.fixture(params=[pytest.param(kind, marks=[pytest.mark.slow] if i > 1 else [], id="-".join(kind)) for i, kind in enumerate(KINDS)])
 def canvas(request, page, server):
     """The page with our three live nodes on it, run once."""
     kind, theme = request.param
