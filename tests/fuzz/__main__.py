@@ -127,7 +127,12 @@ def _run_slice(name, start, stop, seed, out, home):
     court = judge.Judge(name, home / "files")
     findings, sign = 0, open(home / "number", "w")
     for number in range(start, stop):
-        data = court.input(seed, number)
+        try:
+            data = court.input(seed, number)
+        except Exception as error:  # a mistake of ours, not of the reader's
+            keep(Path(out), name, b"", f"the damage itself failed: {type(error).__name__}: {error} (number {number}, seed {seed})")
+            findings += 1
+            continue
         (home / "input").write_bytes(data)
         sign.seek(0)
         sign.write(f"{number}")

@@ -99,7 +99,7 @@ def torch_damage(*whole):
                 state[key] = rng.choice(
                     [
                         lambda: torch.zeros(1).expand(2 ** rng.choice([5, 20, 40]), 2),
-                        lambda: state[key].T if state[key].ndim == 2 else state[key][:0],
+                        lambda: state[key].T if state[key].ndim == 2 else state[key].flatten()[:0],
                         lambda: state[key].to(
                             rng.choice([torch.bfloat16, torch.float64, torch.int8, torch.bool, torch.complex64, torch.float8_e4m3fn])
                         ),
