@@ -16,6 +16,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 PACK = Path(__file__).absolute().parents[1]
+PROMISED = PACK / "tests" / "nodes" / "object_info.json"
+WIDGETS = {"INT", "FLOAT", "STRING", "BOOLEAN", "COMBO"}
 INSIDE, OUTSIDE = -10, -20  # ids that ComfyUI gives to a subgraph's own input and output node
 ROW, BORDER = 20, 120  # pixels
 
@@ -136,9 +138,15 @@ BLUEPRINTS = (
 
 def build(blueprint, workflow):
     """Returns the blueprint's file as ComfyUI reads it, made of the example ``workflow``."""
+    promised = json.loads(PROMISED.read_text(encoding="utf-8"))
     nodes = {node["id"]: copy.deepcopy(node) for node in workflow["nodes"] if node["id"] not in blueprint.without}
     links = [_link(*link) for link in workflow["links"] if link[1] in nodes and link[3] in nodes]
     _disconnect(nodes, {link["id"] for link in links})
+    for node in nodes.values():
+        if node["type"] in promised:
+            node["inputs"] = _all_inputs(node, promised[node["type"]])
+    for link in links:
+        link["target_slot"] = next(place for place, slot in enumerate(nodes[link["target_id"]]["inputs"]) if slot["link"] == link["id"])
     given = [(name, targets, name in blueprint.widgets) for name, targets in {**blueprint.sockets, **blueprint.widgets}.items()]
     last = max(link[0] for link in workflow["links"])
     inputs = []
@@ -168,6 +176,21 @@ def _disconnect(nodes, kept):
             given["link"] = given.get("link") if given.get("link") in kept else None
         for made in node["outputs"]:
             made["links"] = [link for link in made.get("links") or () if link in kept]
+
+
+def _all_inputs(node, promised):
+    """Returns a node's input slots in the page's order, also those that came after the workflow was saved.
+
+    The page puts them in by itself, but an older one then loses the way from a subgraph's input to its slot.
+    """
+    saved = {given["name"]: given for given in node["inputs"]}
+    sockets, widgets = [], []
+    for name, declared in promised["inputs"].items():
+        is_widget = declared["type"] in WIDGETS and not declared.get("forceInput")
+        made = {"localized_name": name, "name": name, "type": declared["type"], "link": None}
+        made |= {"widget": {"name": name}} if is_widget else {"shape": 7} if declared.get("optional") else {}
+        (widgets if is_widget else sockets).append(saved.get(name, made))
+    return sockets + widgets
 
 
 def _place(slots, name):
