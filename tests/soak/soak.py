@@ -33,14 +33,24 @@ GROWTH = 1.05  # of memory
 COUNTED = ("os_threads", "handles", "tensors")
 SLACK = {"os_threads": 2, "handles": 2, "tensors": 4}  # an idle connection, a pool's last worker
 SETTLE_SECONDS = 60
+PATIENCE = 10  # minutes without an answer
 
 
 class SoakServer(comfy_host.ComfyServer):
     packs = (*comfy_host.ComfyServer.packs, HERE / "soak_probe")
     arguments = ("--cache-classic",)
 
+    def get(self, path, **query):
+        """A busy machine may keep a server from answering for a while."""
+        for _ in range(PATIENCE):
+            try:
+                return super().get(path, **query)
+            except TimeoutError:
+                continue
+        return super().get(path, **query)
 
-def soak(host, prompts, interrupts, seed=0, tell=lambda line: None):
+
+def soak(host, prompts, interrupts, seed=0, tell=lambda report: None):
     """Returns the report of one soak; `judge` says what is wrong with it."""
     rng, started = random.Random(seed), time.monotonic()
     server = SoakServer(host)
@@ -57,10 +67,7 @@ def soak(host, prompts, interrupts, seed=0, tell=lambda line: None):
             run_batch(server, rng, count, min(max(wanted, 0), count, left), usual, report)
             report["readings"].append({"prompts": first + count, **reading(server)})
             check_files(server, seen, report)
-            last = report["readings"][-1]
-            tell(f"{first + count:4} prompts, {report['interrupted']} stopped, {len(report['failed'])} failed, "
-                 f"{last['resident'] / 1e6:.0f} MB ({last['resident_untrimmed'] / 1e6:.0f} before trimming), {last['os_threads']} threads, "
-                 f"{last['handles']} handles, {last['tensors']} tensors")
+            tell(report)
         report["log_errors"] = [line for line in server.log().splitlines() if "Exception ignored" in line or "was never awaited" in line]
     finally:
         server.stop()
@@ -148,6 +155,13 @@ def judge(report):
     return wrong
 
 
+def line_of(report):
+    last = report["readings"][-1]
+    return (f"{last['prompts']:4} prompts, {report['interrupted']} stopped, {len(report['failed'])} failed, "
+            f"{last['resident'] / 1e6:.0f} MB ({last['resident_untrimmed'] / 1e6:.0f} before trimming), {last['os_threads']} threads, "
+            f"{last['handles']} handles, {last['tensors']} tensors")
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--prompts", type=int, default=500)
@@ -158,7 +172,13 @@ def main():
     hosts = comfy_host.find_hosts()
     if not hosts or comfy_host.usable(hosts[0]):
         sys.exit(comfy_host.usable(hosts[0] if hosts else None))
-    report = soak(hosts[0], given.prompts, given.interrupts, given.seed, lambda line: print(line, flush=True))
+
+    def tell(report):
+        print(line_of(report), flush=True)
+        if given.out:  # after each batch, so that a run that is cut short has something to show
+            given.out.write_text(json.dumps(report, indent=1))
+
+    report = soak(hosts[0], given.prompts, given.interrupts, given.seed, tell)
     wrong = judge(report)
     if given.out:
         given.out.write_text(json.dumps(report | {"growth": growth(report), "wrong": wrong}, indent=1))
