@@ -125,6 +125,9 @@ def test_claims_of_many_threads_never_meet(tmp_path):
 
 
 def test_only_old_unfinished_files_are_removed(tmp_path):
+    (tmp_path / ".folder.x.part").mkdir()
+    (tmp_path / ".folder.x.part" / "half").write_text("x")
+    os.utime(tmp_path / ".folder.x.part", (0, 0))
     for name in (".old.x.part", ".new.x.part", "finished.part", ".hidden"):
         (tmp_path / name).write_text("x")
         if name != ".new.x.part":

@@ -7,12 +7,42 @@ import pytest
 from contrapposto.models.assets import search
 from contrapposto.models.checks import InputError
 
-WAYS_OUT = ["../secret.glb", "..\\secret.glb", "mine/../../secret.glb", "mine\\..\\..\\secret.glb", "/etc/passwd", "\\Windows\\win.ini",
-            "C:\\Windows\\win.ini", "c:/Windows/win.ini", "C:secret.glb",
-            "\\\\server\\share\\a.glb", "//server/share/a.glb",
-            "\\\\?\\C:\\a.glb", "\\\\.\\COM1", "..", "mine/..", "a\0.glb", "x" * 5000]
-WINDOWS_ONLY = ["CON", "nul.glb", "mine/aux", "COM1.glb", "lpt9", "hero.glb.", "hero.glb ", "mine./hero.glb", "hero.glb:stream", "he*ro.glb",
-                'he"ro.glb', "he|ro.glb", "he\tro.glb", "COM¹.glb", "con .glb"]
+WAYS_OUT = [
+    "../secret.glb",
+    "..\\secret.glb",
+    "mine/../../secret.glb",
+    "mine\\..\\..\\secret.glb",
+    "/etc/passwd",
+    "\\Windows\\win.ini",
+    "C:\\Windows\\win.ini",
+    "c:/Windows/win.ini",
+    "C:secret.glb",
+    "\\\\server\\share\\a.glb",
+    "//server/share/a.glb",
+    "\\\\?\\C:\\a.glb",
+    "\\\\.\\COM1",
+    "..",
+    "mine/..",
+    "a\0.glb",
+    "x" * 5000,
+]
+WINDOWS_ONLY = [
+    "CON",
+    "nul.glb",
+    "mine/aux",
+    "COM1.glb",
+    "lpt9",
+    "hero.glb.",
+    "hero.glb ",
+    "mine./hero.glb",
+    "hero.glb:stream",
+    "he*ro.glb",
+    'he"ro.glb',
+    "he|ro.glb",
+    "he\tro.glb",
+    "COM¹.glb",
+    "con .glb",
+]
 
 
 @pytest.fixture
