@@ -26,6 +26,11 @@ def rotvec_to_rotmat(rotvec: Tensor) -> Tensor:
     return torch.eye(3, dtype=rotvec.dtype, device=rotvec.device) + sinc * K + cosc * (K @ K)
 
 
+def at_least_float32(tensor: Tensor) -> Tensor:
+    """The same numbers in float32, or in the wider type that they have: half precision keeps no matrix orthonormal."""
+    return tensor.to(torch.promote_types(tensor.dtype, torch.float32))
+
+
 def cross_matrix(vector: Tensor) -> Tensor:
     """Vector ``(..., 3)`` to the skew matrix ``(..., 3, 3)`` with ``cross_matrix(a) @ b = a x b``."""
     x, y, z = vector.unbind(-1)

@@ -31,6 +31,12 @@ class _Rows:
         moved = {f.name: getattr(self, f.name).to(device) for f in fields(self) if isinstance(getattr(self, f.name), Tensor)}
         return replace(self, **moved)
 
+    def like(self, tensor):
+        """Returns the same value where ``tensor`` lies, its numbers in that tensor's floating type."""
+        given = {f.name: getattr(self, f.name) for f in fields(self)}
+        floats = {name: value.to(tensor.dtype) for name, value in given.items() if isinstance(value, Tensor) and value.is_floating_point()}
+        return replace(self, **floats).to(tensor.device)
+
 
 @dataclass(frozen=True)
 class BodyPose(_Rows):

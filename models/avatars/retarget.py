@@ -52,7 +52,7 @@ def retarget_pose(pose: BodyPose, body: BodyModel, avatar: Avatar, match_height:
     if not 0 <= smooth <= 1:
         raise InputError("smooth", smooth, "is not between 0 and 1", "0 leaves every frame alone, 1 is smoothest.")
     body = body if body.device == pose.device else body.to(pose.device)  # a moved body has to regress its joints anew
-    avatar = avatar.to(pose.device)
+    avatar, pose = avatar.to(pose.device), pose.like(body.v_template)
     posed, both = pose_body(body, pose), pair(avatar, body)
     scale = float(body.v_template[:, 1].max() - body.v_template[:, 1].min()) / avatar.height if match_height else 1.0
     D = both.twists.add_to(_turns(posed.T_world_joint[..., :3, :3], pose, both), both.A)

@@ -86,7 +86,7 @@ class BodyModel:
         if count > self.shapedirs.shape[-1]:
             raise InputError("betas", tuple(betas.shape), f"has more than the {self.shapedirs.shape[-1]} shape coefficients of {self.name}",
                              "Give fewer coefficients, or load the body they were made for.")
-        betas = betas.to(self.device)
+        betas = betas.to(self.v_template)
         return ShapedBody(self, betas, joints + torch.einsum("bk,jdk->bjd", betas, per_beta[..., :count]))
 
 
@@ -116,14 +116,14 @@ class ShapedBody:
         return model.v_template + torch.einsum("bk,vdk->bvd", self.betas, model.shapedirs[..., : self.betas.shape[1]])
 
     def with_pose(self, pose: BodyPose) -> PosedBody:
-        """Poses the body: the kinematic chain only, no vertices yet.
+        """Poses the body: the kinematic chain only, no vertices yet, in the floating type of the model.
 
         Raises:
             InputError: neither one shape for all poses nor as many shapes as poses.
         """
         if len(self) not in (1, len(pose)):
             raise InputError("betas", f"{len(self)} rows", f"do not fit {len(pose)} poses", "Give one shape, or one for each pose.")
-        pose = pose.to(self.model.device)
+        pose = pose.like(self.model.v_template)
         local = local_rotations(pose, self.model.kind)
         moving = local[:, :BODY_JOINTS] if pose.hands is None or self.model.kind == "smpl" else local
         parents = self.model.parents
@@ -260,6 +260,8 @@ def pose_body(model: BodyModel, pose: BodyPose) -> PosedBody:
 
 def lowest_points(model: BodyModel, pose: BodyPose) -> Tensor:
     """(B,) height of each row's lowest skinned vertex, metres."""
+    if len(pose) == 0:
+        return pose.transl.new_zeros(0)
     posed = pose_body(model, pose)
     starts = range(0, len(pose), ROWS_AT_ONCE)
     return torch.cat([posed.vertices(slice(start, start + ROWS_AT_ONCE))[..., 1].amin(1) for start in starts]).to(pose.device)

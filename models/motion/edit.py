@@ -199,6 +199,8 @@ def concatenate(first: BodyPose, second: BodyPose, blend: int = 10, follow=True)
         InputError: the blend is longer than either motion.
     """
     blend = int(check_range("blend", blend, 0, MAX_BLEND))
+    if not len(first) or not len(second):
+        raise InputError("motion", 0, "frames hold nothing", "Give at least one pose.")
     if second.fps and first.fps and abs(second.fps - first.fps) > 1e-3:
         second = resample(second, first.fps)
     if blend > min(len(first), len(second)):

@@ -14,11 +14,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import gelu
 
-from ..assets.files import read_safetensors, write_safetensors
+from ..assets.files import config_of, read_safetensors, write_safetensors
 from ..assets.registry import OPEN_POSE_LIFTER, OPEN_POSE_PRIOR, bundled
 from ..checks import InputError
 from ..pose_prior.vposer import load_pose_prior
-from ..rotations import rot6d_to_rotmat, vectors_to_rotmat
+from ..rotations import at_least_float32, rot6d_to_rotmat, vectors_to_rotmat
 from ..types import Camera
 
 FORMAT = "contrapposto_pose_lifter"
@@ -73,19 +73,19 @@ class PoseLifter(nn.Module):
 
     def forward(self, features: Tensor):
         """Features (B, 55) -> mean (B, D), std (B, D), root in the turned camera (B, 3, 3)."""
-        x = self.enter(features)
+        x = self.enter(features.to(self.enter.weight.dtype))
         for norm, first, second in self.blocks:
             x = x + second(gelu(first(norm(x))))
         size = self.config.latent_size
-        mean, spread, root = self.leave(self.norm(x)).split([size, size, 6], -1)
+        mean, spread, root = at_least_float32(self.leave(self.norm(x))).split([size, size, 6], -1)
         root = rot6d_to_rotmat(root + root.new_tensor([1.0, 0.0, 0.0, -1.0, 0.0, 0.0]))  # starts upright, facing the camera
         return mean, nn.functional.softplus(spread) + 0.05, root
 
     def guess(self, keypoints: Tensor, scores: Tensor, camera: Camera) -> Guess:
         """Looks at key points (B, 18, 2) in pixels with scores (B, 18), seen by a camera of B rows."""
-        features, aligned = view_features(keypoints, scores, camera)
+        features, aligned = view_features(at_least_float32(keypoints), scores, camera)
         mean, std, root = self(features)
-        return Guess(mean, std, aligned.mT @ root)
+        return Guess(mean, std, aligned.mT @ root.to(aligned.dtype))
 
 
 def view_features(keypoints: Tensor, scores: Tensor, camera: Camera):
@@ -132,9 +132,9 @@ def load_lifter(path=None) -> PoseLifter:
     try:
         if info.get("format") != FORMAT:
             raise KeyError("its format")
-        lifter = PoseLifter(LifterConfig(**info["network"]))
+        lifter = PoseLifter(config_of(LifterConfig, info["network"], tensors, lambda c: c.width * (c.blocks * c.width + c.latent_size)))
         lifter.load_state_dict({name: value.float() for name, value in tensors.items()})
-    except (KeyError, TypeError, RuntimeError) as error:
+    except (KeyError, TypeError, RuntimeError, ValueError) as error:
         raise InputError(NAME, path, f"is no pose lifter ({str(error)[:80]})", "Give the file that train_pose_lifter writes.") from None
     return lifter.eval().requires_grad_(False)
 

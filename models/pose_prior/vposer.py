@@ -14,7 +14,7 @@ from torch.nn.functional import leaky_relu, softplus
 
 from ..assets.files import file_sha256
 from ..checks import InputError, check_range, check_shape
-from ..rotations import rot6d_to_rotmat, rotmat_to_rotvec, rotvec_to_rotmat
+from ..rotations import at_least_float32, rot6d_to_rotmat, rotmat_to_rotvec, rotvec_to_rotmat
 from .vposer_file import find_vposer, read_vposer
 
 JOINTS = 21
@@ -83,11 +83,11 @@ class PosePrior(nn.Module):
             InputError: the shape does not fit.
         """
         check_shape("body_pose", body_pose, "B 21 3 3")
-        return self.encode_rotvec(rotmat_to_rotvec(body_pose))
+        return self.encode_rotvec(rotmat_to_rotvec(at_least_float32(body_pose)))
 
     def encode_rotvec(self, rotvec):
         """Poses ``(B, 21, 3)`` in radians to ``PoseLatents``."""
-        x = self.encoder_norm_in(rotvec.flatten(1))
+        x = self.encoder_norm_in(rotvec.flatten(1).to(self.mean.weight.dtype))
         x = self.encoder_norm(leaky_relu(self.encoder_in(x), self.config.slope))
         x = self.encoder_out(self.encoder_hidden(self.dropout(x)))
         return PoseLatents(self.mean(x), softplus(self.spread(x)))
@@ -99,9 +99,9 @@ class PosePrior(nn.Module):
             InputError: the shape does not fit.
         """
         check_shape("pose_latents", pose_latents, "B D", D=self.latent_size)
-        x = self.dropout(leaky_relu(self.decoder_in(pose_latents), self.config.slope))
+        x = self.dropout(leaky_relu(self.decoder_in(pose_latents.to(self.mean.weight.dtype)), self.config.slope))
         x = self.decoder_out(leaky_relu(self.decoder_hidden(x), self.config.slope))
-        return rot6d_to_rotmat(x.unflatten(-1, (JOINTS, 6)))
+        return rot6d_to_rotmat(at_least_float32(x).unflatten(-1, (JOINTS, 6)))
 
     def regularise(self, body_pose, strength=1.0):
         """Pulls poses towards what the prior knows: each joint turns along the shortest arc towards the decoded mean code.
@@ -117,10 +117,11 @@ class PosePrior(nn.Module):
         check_range("strength", strength, 0.0, 1.0)
         if strength == 0:
             return body_pose
+        body_pose = at_least_float32(body_pose)
         likely = self.decode(self.encode(body_pose).mean)
         if strength == 1:
             return likely
-        turn = rotmat_to_rotvec(body_pose.transpose(-1, -2) @ likely)
+        turn = rotmat_to_rotvec(body_pose.transpose(-1, -2) @ likely.to(body_pose.dtype))
         return body_pose @ rotvec_to_rotmat(strength * turn)
 
 

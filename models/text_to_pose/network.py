@@ -96,9 +96,9 @@ class PoseTransformer(nn.Module):
             text: states of B prompts.
             keep: (B,) bool; where False the prompt is dropped: no tokens, and the null vector as text embedding.
         """
-        tokens, mask = text.tokens[:, : self.config.max_tokens], text.mask[:, : self.config.max_tokens]
+        tokens, mask = text.tokens[:, : self.config.max_tokens].to(self.places.dtype), text.mask[:, : self.config.max_tokens]
         keep = mask.new_ones(len(mask)) if keep is None else keep
-        pooled = self.pooled_in(F.normalize(text.pooled, dim=-1) * math.sqrt(self.config.text_dim))
+        pooled = self.pooled_in(F.normalize(text.pooled.to(tokens.dtype), dim=-1) * math.sqrt(self.config.text_dim))
         pooled = torch.where(keep[:, None], pooled, self.null_text.to(pooled.dtype)) + self.places[0]
         x = torch.cat([self.text_in(self.text_norm(tokens)) + self.text_positions[: tokens.shape[1]], pooled[:, None]], 1)
         there = torch.cat([mask & keep[:, None], keep.new_ones(len(keep), 1)], 1)
@@ -128,16 +128,16 @@ class PoseTransformer(nn.Module):
             prefix: of B prompts.
 
         Returns:
-            (B, K, pose_dim) the predicted x_0.
+            (B, K, pose_dim) the predicted x_0, in the type of x_t; between, everything has the type of the weights.
         """
-        body, root = x_t[..., :-ROOT], x_t[..., -ROOT:]
-        x = torch.stack([self.time_in(sinusoids(t, self.config.width).to(x_t.dtype)), self.body_in(body), self.root_in(root)], 2)
+        body, root = x_t.to(self.places.dtype).split([x_t.shape[-1] - ROOT, ROOT], -1)
+        x = torch.stack([self.time_in(sinusoids(t, self.config.width).to(body.dtype)), self.body_in(body), self.root_in(root)], 2)
         queries = self.places[1 + 3 :].expand(*x_t.shape[:2], 2, -1)
         x = torch.cat([x + self.places[1 : 1 + 3], queries.to(x.dtype)], 2)
         for i, block in enumerate(self.blocks):
             x = block.forward_suffix(x, prefix.keys[i], prefix.values[i], prefix.bias)
         x = self.norm(x[:, :, -2:])
-        return torch.cat([self.body_out(x[:, :, 0]), self.root_out(x[:, :, 1])], -1)
+        return torch.cat([self.body_out(x[:, :, 0]), self.root_out(x[:, :, 1])], -1).to(x_t.dtype)
 
 
 class Block(nn.Module):
