@@ -155,7 +155,7 @@ def _slots(parts, rig, path):
         rows.append((table[part.joints], part.weights))
     count = sum(len(slots) for slots, _ in rows)
     if count * len(maps) > MAX_WEIGHTS:
-        raise InputError(NAME, path, f"has {count} vertices under {len(maps)} moving bones, too many to hold", "Reduce the character's mesh.")
+        raise InputError(NAME, path, f"has {count} vertices under {len(maps)} moving bones, too many", "Reduce the character's mesh.")
     weights = np.zeros((count, len(maps)), np.float32)
     start = 0
     for slots, part_weights in rows:
