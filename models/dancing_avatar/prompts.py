@@ -180,7 +180,7 @@ class KeptPrompts:
         try:
             content = parse_json(self._path(kind, description, seed).read_text(encoding="utf-8"))
             kept = RefinedPrompt(tuple(map(str, content["words"])), int(content["answered"]))
-        except (OSError, ValueError, KeyError, TypeError):
+        except (OSError, ValueError, KeyError, TypeError, OverflowError):
             return None
         return kept if len(set(kept.words)) == WORDS else None
 

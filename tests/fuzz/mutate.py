@@ -143,7 +143,8 @@ def json_of(document, rng, most=3):
             other, there = rng.choice(places)
             box[key] = copied(other[there])
         elif kind < 0.5 and isinstance(old, (int, float)) and not isinstance(old, bool):
-            box[key] = rng.choice([old + 1, old - 1, -old, old * 2, old + 0.5, old * 1e6, old + 2**20, *NUMBERS])
+            near = [old + 1, old - 1, -old, old * 2, old + 0.5, old * 1e6, old + 2**20] if abs(old) < 1e300 else []  # no float holds more
+            box[key] = rng.choice([*near, *NUMBERS])
         elif kind < 0.57 and isinstance(box, dict) and box is not document:
             box[rng.choice([*TEXTS[:12], *box])] = box.pop(key)
         elif kind < 0.63:

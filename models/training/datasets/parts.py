@@ -10,6 +10,7 @@ A pair without "appearance" takes its parts out of "reference", a picture of the
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -98,9 +99,9 @@ def _pair(folder, where, line, pose):
         raise InputError(where, len(appearance), f"parts are not 1 to {TOKENS}", _REMEDY)
 
     def there(name):
-        if name is None or (folder / str(name)).is_file():
+        if name is None or os.path.isfile(folder / str(name)):  # which is False, and no error, for names that no file can have
             return None if name is None else folder / str(name)
-        raise InputError(where, str(name), "was not found", "Copy the data set completely.")
+        raise InputError(where, str(name)[:80], "was not found", "Copy the data set completely.")
     files = [{label: there(name) for label, name in group.items()} for group in (appearance, mask)]
     return PartsPair(there(target), str(caption), there(structure.get(pose)), *files, there(reference))
 

@@ -124,7 +124,7 @@ def test_command_scores_systems_and_writes_blind_pages(folder, capsys):
 
 @pytest.mark.parametrize("spoil, said", [
     (lambda f: (f / "ours" / "b.png").unlink(), "b.png"), (lambda f: (f / "prompts.jsonl").unlink(), "prompts.jsonl"),
-    (lambda f: (f / "prompts.jsonl").write_text("{}"), "line 1"), (lambda f: (f / "prompts.jsonl").write_text(""), "nothing to compare"),
+    (lambda f: (f / "prompts.jsonl").write_text("{}"), "line 1"), (lambda f: (f / "prompts.jsonl").write_text(""), "is empty"),
     (lambda f: (f / "ours" / "a.png").write_bytes(b"x"), "cannot be read"),
     (lambda f: (f / "keypoints" / "ours" / "a.json").write_text("[]"), "OpenPose JSON"),
 ])
