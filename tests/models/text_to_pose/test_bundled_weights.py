@@ -44,7 +44,7 @@ def test_candidates_differ(model, body):
 
 def test_weights_say_what_they_need(model):
     assert model.config["text_encoder"] == {"id": MINILM, "dim": 384} and model.config["pose_prior"] is None
-    assert set(model.defaults) == {"sampler", "steps", "guidance"} and model.config["training"]["excluded"] == ["DeepMimic"]
+    assert set(model.defaults) == {"sampler", "steps", "guidance", "sides"} and model.config["training"]["excluded"] == ["DeepMimic"]
 
 
 def test_regularise_stays_near_and_changes_something(model, body):
