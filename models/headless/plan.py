@@ -127,7 +127,7 @@ def _sample(path, number, line, recipe):
 def sample_id(line: dict, recipe: dict) -> str:
     """16 hex digits of what a line asks for under a recipe; the order of its keys does not count."""
     text = json.dumps([{"seed": 0, **line}, recipe], sort_keys=True, ensure_ascii=False)
-    return hashlib.sha256(text.encode()).hexdigest()[:ID_LENGTH]
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:ID_LENGTH]
 
 
 def compose_prompts(template, actions, count, seed=0):

@@ -64,7 +64,8 @@ def _load_npz(path, body):
     key = next((key for key in _JOINTS if key in names), None)
     if key is not None and not {"poses", "body_pose", "pose_body", "rot6d"} & names:
         content = read_npz(path, NAME)
-        fps = next((float(np.ravel(content[k])[0]) for k in ("fps", "mocap_framerate") if k in content and content[k].size), None)
+        told = [content[name].ravel() for name in ("fps", "mocap_framerate") if name in content]
+        fps = next((float(rate[0]) for rate in told if rate.size and rate.dtype.kind in "iuf"), None)
         values = content[key]
         if values.dtype.kind not in "iuf":
             raise InputError(NAME, path, f"holds no numbers in {key}", "Save joints as (T, 22, 3).")

@@ -111,8 +111,8 @@ def _lens(person, width, height):
     if person.weak is None:
         return None
     scale, x, y, centre_x, centre_y, side = person.weak
-    if not scale > 0:
-        raise InputError(NAME, scale, "is a camera scale that is not positive", "Recover the body again.")
+    if not scale > 0 or side <= 0:
+        raise InputError(NAME, (scale, side), "are a camera scale and a crop that are not both positive", "Recover the body again.")
     whole = math.isnan(side)
     side, centre_x, centre_y = (longer, width / 2, height / 2) if whole else (side, centre_x, centre_y)
     focal = CROP_FOCAL * side / CROP

@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.nn.functional import affine_grid, grid_sample
 
 from ...assets.files import read_npz
-from ...checks import InputError
+from ...checks import InputError, numbers_of
 from ...pose_correction.spin_export import CROP, SHAPES, crop_keypoints, crop_person
 from ...rotations import rotation_about, rotvec_to_rotmat
 from .person_images import read_pixels
@@ -67,7 +67,8 @@ class BodyCrops:
             raise InputError("SPIN file", path, "holds nothing, or arrays of different length", "Make it again.")
         self.folder, self.bodies = Path(images) if images else Path(path).parent, bodies
         self.names = [str(name) for name in arrays["imgname"]]
-        self.numbers = {name: torch.from_numpy(arrays[name]).float() for name in wanted[1:]}
+        numbers = {name: numbers_of(f"SPIN file: {name}", arrays[name], path, "Make it again.") for name in wanted[1:]}
+        self.numbers = {name: torch.from_numpy(array) for name, array in numbers.items()}
 
     def __len__(self):
         return len(self.names)

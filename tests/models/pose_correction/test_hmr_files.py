@@ -127,7 +127,7 @@ class Bomb:
     (pickle.dumps([1, 2]), "instead of named entries"),
     (pickle.dumps({"thetas": np.full((1, 72), np.nan)}), "NaN"),
     (pickle.dumps({"thetas": np.zeros((1, 70))}), "not rows of 72"),
-    (pickle.dumps({"thetas": thetas(1), "cam": np.zeros((1, 3))}), "not positive"),
+    (pickle.dumps({"thetas": thetas(1), "cam": np.zeros((1, 3))}), "not both positive"),
     (b"\x78\x9cjoblib", "joblib"),
 ])
 def test_what_cannot_be_read_is_named(tmp_path, body, capsys, content, said):
