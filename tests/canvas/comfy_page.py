@@ -98,6 +98,7 @@ def clean(page):
     """Brings a used page back to an empty graph in the dark theme on the classic canvas, without messages and open dialogs."""
     page.keyboard.press("Escape")
     set_up(page)
+    page.evaluate(SET, ["Comfy.RightSidePanel.IsOpen", False])  # it takes the widgets of a chosen node out of the node
     page.evaluate(CLEAN)
 
 

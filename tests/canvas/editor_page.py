@@ -36,8 +36,12 @@ def place(page, avatar=False):
 
 
 def ready(page):
-    """Waits until the editor named editorNode shows its figure."""
+    """Waits until the editor named editorNode shows its figure, and the node has its final size, which moves the picture."""
     page.wait_for_function(READY, timeout=120_000)
+    at, before = on_screen(page, "left_wrist"), None
+    while at != before:
+        page.wait_for_timeout(250)
+        at, before = on_screen(page, "left_wrist"), at
 
 
 def on_screen(page, joint):

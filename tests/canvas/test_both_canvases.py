@@ -86,7 +86,7 @@ def test_they_draw_and_react(canvas):
     page.evaluate(f"() => {PLAYER}.seek(0)")
     page.evaluate_handle(f"() => {PLAYER}.stage").as_element().press("ArrowRight")
     assert page.locator(".cp-count:visible", has_text=f"2 / {COUNT}").count() == 1
-    page.get_by_title("The next candidate").click()
+    page.get_by_title("The next candidate").locator("visible=true").first.click()
     assert page.evaluate("() => editorNode.widgets.find(w => w.name === 'candidate').value") == 2
 
     page.evaluate("() => app.extensionManager.workflow.activeWorkflow.changeTracker.undo()")

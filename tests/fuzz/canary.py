@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import getpass
 import os
 import sys
+import tempfile
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -33,6 +35,7 @@ WRITES = (
     "shutil.copyfile",
 )
 PROGRAMS = "subprocess.Popen"
+OF_TORCH = [os.path.join(tempfile.gettempdir(), f"torchinductor_{getpass.getuser()}")]  # torch makes it at the first optimizer
 READABLE = []  # folders that the host lets its nodes read
 _state = {"folder": None, "programs": False, "seen": []}
 
@@ -77,7 +80,7 @@ def _listen(event, args):
             _opened(os.fsdecode(args[0]), args[1], args[2], folder)
     elif (event in FORBIDDEN or event == PROGRAMS) and not (_state["programs"] and event in (PROGRAMS, "os.fork")):
         _state["seen"].append(f"{event} {args!r:.200}")
-    elif event in WRITES and isinstance(args[0], (str, bytes)) and not _inside(os.fsdecode(args[0]), folder):
+    elif event in WRITES and isinstance(args[0], (str, bytes)) and not _inside(os.fsdecode(args[0]), folder, *OF_TORCH):
         _state["seen"].append(f"{event} {args!r:.200}")
 
 

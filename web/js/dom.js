@@ -11,7 +11,7 @@ font:inherit;cursor:pointer}
 .cpw-button:focus-visible,.cpw-tile:focus-visible{outline:2px solid #4a90ff;outline-offset:1px}
 .cpw-note{padding:6px 8px;border-radius:4px;background:#f0c05a;color:#2b2000}
 .cpw-note:empty,.cpw-button:empty{display:none}
-.cpw-grid{flex:1;min-height:0;overflow:auto;display:grid;gap:4px;padding:2px;align-content:start;grid-auto-rows:max-content;
+.cpw-grid{flex:1;min-height:0;contain:size;overflow:auto;display:grid;gap:4px;padding:2px;align-content:start;grid-auto-rows:max-content;
 grid-template-columns:repeat(auto-fill,minmax(96px,1fr))}
 .cpw-hint{grid-column:1/-1;color:var(--descrip-text,#999)}
 .cpw-tile{position:relative;cursor:pointer;border-radius:5px;overflow:hidden;border:2px solid transparent;background:#e9e9e9}
