@@ -35,7 +35,8 @@ def templates(page):
     """The template browser, open at our pack."""
     page.evaluate("() => app.extensionManager.command.execute('Comfy.BrowseTemplates')")
     page.get_by_role("dialog").get_by_text(PACK_FOLDER).first.click()
-    page.get_by_role("dialog").get_by_text("text_to_avatar", exact=True).first.wait_for(timeout=30_000)
+    page.wait_for_function(f"ours => {{ const cards = ({CARDS})(); return cards.length && cards.every(([name]) => ours.includes(name)); }}",
+                           arg=[path.stem for path in EXAMPLES.glob("*.json")])
     return page
 
 
