@@ -243,5 +243,5 @@ def _numbered(pose):
 def _rate(pose):
     check_rows(pose)
     if not pose.fps:
-        raise InputError("motion", f"{len(pose)} poses", "has no frame rate", "Load it from a motion file, or make it with Blend Poses.")
+        raise InputError("motion", f"{len(pose)} poses", "has no frame rate", "Load it from a motion file, or make one of single poses with Edit Motion (between).")
     return pose.fps
