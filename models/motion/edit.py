@@ -243,5 +243,6 @@ def _numbered(pose):
 def _rate(pose):
     check_rows(pose)
     if not pose.fps:
-        raise InputError("motion", f"{len(pose)} poses", "has no frame rate", "Load it from a motion file, or make one of single poses with Edit Motion (between).")
+        remedy = "Load it from a motion file, or make one of single poses with Edit Motion (between)."
+        raise InputError("motion", f"{len(pose)} poses", "has no frame rate", remedy)
     return pose.fps
