@@ -28,8 +28,8 @@ CLEAN = """async () => {
     app.canvas.ds.offset = [0, 0];
 }"""
 SET = """async ([name, value]) => {
-    const setting = app.extensionManager.setting;
-    if (setting.get(name) !== value) await setting.set(name, value);
+    const setting = app.extensionManager.setting, now = setting.get(name);
+    if (now !== undefined && now !== value) await setting.set(name, value); // undefined: an older page does not know it
 }"""
 LISTEN = """() => {
     window.contrapposto = {done: null};

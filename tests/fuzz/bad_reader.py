@@ -13,7 +13,7 @@ DEEDS = {
     b"read": lambda folder: (folder.parent / "secret.txt").read_text(),
     b"shell": lambda folder: os.system("true"),
     b"sing": lambda folder: canary.Payload().__reduce__()[0](),
-    b"memory": lambda folder: len(b"x" * (2 * judge.GROWTH)),
+    b"memory": lambda folder: len(b"x" * (4 * judge.GROWTH)),
     b"hang": lambda folder: [None for _ in iter(int, 1) if _],
     b"ok": lambda folder: None,
 }
@@ -25,7 +25,7 @@ def bad(folder):
 
 
 if __name__ == "__main__":
-    judge.SECONDS, judge.GROWTH = 1, 100 << 20
+    judge.SECONDS, judge.GROWTH = 2, 100 << 20
     judge.prepare()
     home = Path(sys.argv[1])
     (home / "secret.txt").write_text("x")
