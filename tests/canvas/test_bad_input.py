@@ -119,7 +119,9 @@ def test_a_choice_that_cannot_be_is_told_and_mended_by_a_click(page, server):
 
 
 @pytest.mark.parametrize("nodes2", [False, True], ids=["classic", "nodes2"])
-def test_a_resized_node_keeps_a_sharp_picture(page, nodes2):
+def test_a_resized_node_keeps_a_sharp_picture(page, server, nodes2):
+    if nodes2 and server.host.version == "0.3.76":
+        pytest.skip("Nodes 2.0 of ComfyUI 0.3.76 keeps a node's size")
     comfy_page.set_up(page, nodes2=nodes2)
     editor_page.place(page)
     seen = []
