@@ -82,3 +82,12 @@ def test_the_help_of_a_node_is_our_page(page, nodes2):
     page.get_by_text("the arrow keys step, Space plays and pauses").first.wait_for()  # said on our page and nowhere else
     page.wait_for_timeout(300)
     page.screenshot(path=comfy_page.artefact(f"help-{'nodes2' if nodes2 else 'classic'}.png"))
+
+
+def test_a_help_page_shows_its_picture(page):
+    page.evaluate("""() => { const node = LiteGraph.createNode('ContrappostoRenderAvatar'); node.pos = [600, 300]; app.graph.add(node);
+                             app.canvas.select?.(node) ?? app.canvas.selectNode(node); app.canvas.setDirty(true, true); }""")
+    page.get_by_test_id("info-button").click()
+    page.wait_for_function("() => [...document.querySelectorAll('img[src*=ContrappostoRenderAvatar]')].some(i => i.naturalWidth > 100)",
+                           timeout=20_000)
+    page.screenshot(path=comfy_page.artefact("help-picture.png"))
