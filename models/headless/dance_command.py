@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from ..checks import InputError, check_range
+from ..checks import InputError, check_choice, check_range
 
 CACHE_BYTES = 8 << 30
+CELL = 8  # pixels of a latent's side
+PICTURES = (".png", ".jpg", ".jpeg", ".webp", ".bmp")
 
 
 def add_dance(commands, shared, pick_device, read_size):
@@ -57,8 +59,8 @@ def run_dance(arguments, progress, device, read_size):
     from ..dancing_avatar.frame_cache import FrameCache
     from ..dancing_avatar.frame_loop import LoopSettings
     from ..dancing_avatar.previous_frame import GUIDE, WITH_FLOW, Guidance
+    from ..render.camera import VIEWS
     from .dancing import Dance, DanceSettings, DanceTexts, dance_sources, paint_dance
-    from .pictures import read_picture
     from .video import check_motion, read_motion, split_sentences
     from .video_file import check_video_path, write_video
 
@@ -66,12 +68,21 @@ def run_dance(arguments, progress, device, read_size):
     if not given.text.strip():
         raise InputError("TEXT", given.text, "is empty", "Write who dances, and where.")
     check_range("--quality", given.quality, 0, 51)
+    check_choice("--view", given.view, tuple(VIEWS))
+    for name, value, high in (("--fps", given.fps, 240.0), ("--seconds", given.seconds, 36000.0)):
+        if value is not None:
+            check_range(name, value, 0.1, high)
+    for name, strength in (("--pose-strength", given.pose_strength), ("--previous-strength", given.previous_strength)):
+        check_range(name, strength, 0.0, 10.0)
+    size = read_size(given.size)
+    if size[0] % CELL or size[1] % CELL:
+        near = "x".join(str(max(CELL, side // CELL * CELL)) for side in size)
+        raise InputError("--size", given.size, f"is no multiple of {CELL} pixels", f"Try {near}.")
     sentences, modules = split_sentences(given.poses), read_modules(given.module)
     check_motion(given.motion, sentences)
-    plate = read_picture(given.background, "--background") if Path(given.background).is_file() else None
+    plate = read_background(given.background, size)
     settings = LoopSettings(Sampling(given.seed, given.steps, given.guidance), Brush(given.dilation),
                             Guidance(given.reanchor_every, given.colour_hold))
-    size = read_size(given.size)
     body = load_body_model(locate("body_models", given.body), device)
     pose = read_motion(body, given.motion, sentences, given.fps, given.seconds, given.seed, progress)
     model, identity = load_dance_model(given, modules, device)
@@ -103,7 +114,7 @@ def load_dance_model(given, modules, device):
     from .diffusers_backend import Control, load_control, load_diffusers_model, use_papers_sampler
 
     folders = {POSE: (given.pose_control, given.pose_strength), GUIDE: (given.previous_control, given.previous_strength)}
-    controls = {name: Control(load_control(folder, device), check_range(f"{name} strength", strength, 0.0, 10.0))
+    controls = {name: Control(load_control(folder, device), strength)
                 for name, (folder, strength) in folders.items() if folder}
     model = use_papers_sampler(load_diffusers_model(given.model, device, controls=controls))
     for path, strength in modules:
@@ -111,6 +122,23 @@ def load_dance_model(given, modules, device):
     paths = [given.model, *(folder for folder, _ in folders.values() if folder), *(path for path, _ in modules)]
     strengths = [given.pose_strength, given.previous_strength, *(strength for _, strength in modules)]
     return model, digest(*(sha for path in paths for sha in file_digests(path)), *strengths)
+
+
+def read_background(given, size):
+    """The picture (1, H, W, 3) that ``--background`` names, or None where it is words.
+
+    Raises:
+        InputError: it names a picture that is not there, or one of another size.
+    """
+    from .pictures import read_picture
+
+    if Path(given).suffix.lower() not in PICTURES:
+        return None
+    plate = read_picture(given, "--background")
+    if tuple(plate.shape[2:0:-1]) != size:
+        raise InputError("--background", given, f"has {plate.shape[2]} x {plate.shape[1]} pixels, not {size[0]} x {size[1]}",
+                         f"Give --size {plate.shape[2]}x{plate.shape[1]}, or a picture of that size.")
+    return plate
 
 
 def file_digests(path) -> list[str]:
@@ -132,8 +160,9 @@ def read_modules(entries):
     for entry in entries:
         try:
             path, strength = entry if len(entry) == 2 else (*entry, 1.0)
-            modules.append((Path(path), check_range("--module", float(strength), -10.0, 10.0)))
+            strength = float(strength)
         except (ValueError, TypeError):
             raise InputError("--module", " ".join(entry), "is not FILE or FILE STRENGTH",
                              "For example: --module clothes.safetensors 0.8") from None
+        modules.append((Path(path), check_range("--module", strength, -10.0, 10.0)))
     return modules

@@ -144,6 +144,7 @@ def _check_told(config, mean, std, sizes):
     check_choice("sampler", sampling["sampler"], SAMPLERS)
     check_range("steps", sampling["steps"], 1, T)
     check_range("guidance", sampling["guidance"], 0, 1000)
+    check_range("sides", sampling.get("sides", 0.0), 0, 10)
 
 
 def save_text_to_pose(path, network: PoseTransformer, mean, std, config):

@@ -101,7 +101,11 @@ def test_a_module_of_another_model_is_refused(folders):
     (["--module", "a", "b", "c"], "--module"),
     (["--motion", "dance.bvh"], "motion"),
     (["--previous-control", "nowhere"], "ControlNet"),
-    (["--previous-strength", "11", "--previous-control", "pose"], "previous frame strength"),
+    (["--previous-strength", "11", "--previous-control", "pose"], "--previous-strength"),
+    (["--size", "60"], "--size"),
+    (["--view", "below"], "--view"),
+    (["--fps", "0"], "--fps"),
+    (["--background", "no_such_beach.jpg"], "--background"),
     (["--dilation", "-1"], "mask dilation"),
 ])
 def test_mistakes_are_named_and_nothing_is_written(run, tmp_path, more, name, folders):
