@@ -30,7 +30,7 @@ PACKAGES = {
     "pyrender": (False, "the second rendering engine", "pip install --no-deps -r requirements-reference.txt"),
     "human_body_prior": (False, "the reference prior in the tests", "pip install --no-deps human_body_prior (non-commercial licence)"),
 }
-# Older ones are known not to work or were never tried (docs/reliability.md). requirements.txt names none: it shall change nothing installed.
+# Older ones are known not to work or were never tried (docs/reliability.md). requirements.txt names none: it changes nothing installed.
 OLDEST = {
     "torch": "2.4", "numpy": "1.25", "safetensors": "0.4.2", "tokenizers": "0.13.3", "roma": "1.4", "Pillow": "10.1",
     "opencv-python": "4.8",
