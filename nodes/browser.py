@@ -14,6 +14,7 @@ from ..models.bodies.body import load_body_model, place_on_floor
 from ..models.bodies.pose_edits import pose_rows, relaxed_pose
 from ..models.checks import InputError
 from ..models.motion.editor_figure import write_editor_figure
+from . import quoted_folder
 from .avatar import LoadAvatar
 
 FOLDER = "contrapposto"  # inside ComfyUI's temp folder
@@ -22,7 +23,7 @@ ROWS_MAX = 256  # poses that the browser is sent
 
 
 def register_routes():
-    """Adds ``GET /contrapposto/figure?avatar=NAME``; ComfyUI calls it once, at its start."""
+    """Adds ``GET /contrapposto/figure?avatar=NAME``, and what a folder's name may need; ComfyUI calls it once, at its start."""
     module = sys.modules.get("server")  # ComfyUI's, which is there before any pack; nobody else's import shall start it
     server = getattr(getattr(module, "PromptServer", None), "instance", None)
     if server is None:  # somebody loads the nodes without a server, to list them
@@ -31,6 +32,8 @@ def register_routes():
         logging.warning("Contrapposto is in custom_nodes twice (%s is one of the two): remove one of them.", Path(__file__).parents[1])
         return
     from aiohttp import web
+
+    quoted_folder.register_routes(server.routes)
 
     @server.routes.get(FIGURE_ROUTE)
     async def figure(request):

@@ -33,11 +33,12 @@ def check_that_it_works(server, folder):
     modules = {info["python_module"] for name, info in server.get_json("/object_info").items() if name in NODES}
     assert modules == {f"custom_nodes.{folder}"}
     scripts = [path for path in server.get_json("/extensions") if "contrapposto.js" in path]
-    assert scripts and all(server.get(urllib.parse.quote(path)) for path in scripts)
+    assert scripts and all(server.get(path) for path in scripts)  # ComfyUI has quoted them
     place = urllib.parse.quote(folder)
     assert server.get(f"/extensions/{place}/docs/ContrappostoDoctor.md").startswith(b"# ")
     assert server.get(f"/extensions/{place}/js/views3d.mjs")
     assert "text_to_avatar" in server.get_json("/workflow_templates")[folder]
+    assert json.loads(server.get(f"/api/workflow_templates/{place}/text_to_avatar.json"))["nodes"]
     run = server.run(json.loads(TWIN.read_text()))
     assert run.succeeded, run.error
 

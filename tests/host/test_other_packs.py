@@ -56,5 +56,6 @@ def test_frames_painted_by_a_model_are_the_same(server, beside):
 
 
 def test_the_other_pack_was_there(beside):
+    assert "ContrappostoLoadAvatar" in beside.get_json("/object_info")  # the lists of files in the nodes' drop-downs are made now
     run = beside.run({"hits": {"class_type": "HostileHits", "inputs": {"after": 1}}})
     assert set(run.entry["outputs"]["hits"]["text"]) >= WRAPPED
