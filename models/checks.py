@@ -70,8 +70,11 @@ def check_range(name, value, low, high, unit=""):
     return value
 
 
+LARGEST = 1e9  # pixels, metres, radians: squares of larger numbers soon leave float32
+
+
 def numbers_of(name, value, what, remedy):
-    """Returns a list, array or tensor of unknown origin as a float32 numpy array of finite numbers.
+    """Returns a list, array or tensor of unknown origin as a float32 numpy array of finite numbers, none above a billion.
 
     Args:
         what: it is, for the message.
@@ -86,8 +89,8 @@ def numbers_of(name, value, what, remedy):
             array = np.array(value.detach().cpu().float() if hasattr(value, "detach") else value, dtype=np.float32)
     except (TypeError, ValueError, OverflowError, RuntimeError):  # each library refuses in its own way
         raise InputError(name, what, "holds no numbers", remedy) from None
-    if not np.isfinite(array).all():
-        raise InputError(name, what, "holds NaN or infinity", remedy)
+    if not (np.abs(array) <= LARGEST).all():
+        raise InputError(name, what, "holds NaN, infinity or numbers above a billion", remedy)
     return array
 
 

@@ -90,13 +90,13 @@ def read_npz(source, name="npz file", names=None, max_bytes=2 << 30, where=None)
 
 
 def read_safetensors(path, name="weights file", device="cpu"):
-    """Reads a .safetensors file.
+    """Reads a .safetensors file of weights.
 
     Returns:
-        (tensors, config): name -> tensor, and the config that the file carries about itself ({} if none).
+        (tensors, config): name -> tensor, all finite, and the config that the file carries about itself ({} if none).
 
     Raises:
-        InputError: the file is missing or damaged.
+        InputError: the file is missing or damaged, or holds NaN or infinity, which would end in black pictures.
     """
     path = check_file(name, path)
     from safetensors import safe_open
@@ -105,13 +105,29 @@ def read_safetensors(path, name="weights file", device="cpu"):
         with safe_open(path, framework="pt", device=str(device)) as file:
             metadata = file.metadata() or {}
             tensors = {key: file.get_tensor(key) for key in file.keys()}
-        config = json.loads(metadata.get(CONFIG_KEY, "{}"))
+        config = json.loads(metadata.get(CONFIG_KEY, "{}"), parse_constant=_no_number)
     except Exception as error:
         problem = f"is not a readable .safetensors file ({str(error)[:80]})"
         raise InputError(name, path, problem, "Copy or download the file again.") from None
     if not isinstance(config, dict):
         raise InputError(name, path, "describes itself with something else than named entries", "Copy or download the file again.")
+    check_weights(name, path, tensors)
     return tensors, config
+
+
+def check_weights(name, path, tensors):
+    """Checks that named tensors are finite. Types of one byte are left alone: torch has no such question for them.
+
+    Raises:
+        InputError: one is not.
+    """
+    for key, tensor in tensors.items():
+        if tensor.is_floating_point() and tensor.element_size() > 1 and not bool(tensor.isfinite().all()):
+            raise InputError(name, path, f"holds NaN or infinity in {key[:80]}", "Copy or download the file again, or export it again.")
+
+
+def _no_number(word):
+    raise ValueError(f"{word} is no number of JSON")
 
 
 def read_text(path, name, suffixes=(), max_bytes=256 << 20):
@@ -132,7 +148,7 @@ def read_text(path, name, suffixes=(), max_bytes=256 << 20):
 def parse_json(text):
     """Returns what JSON text says. Text that is nested too deeply is a ValueError, as is all else that is wrong with it."""
     try:
-        return json.loads(text)
+        return json.loads(text, parse_constant=_no_number)
     except RecursionError:
         raise ValueError("it is nested too deeply") from None
 

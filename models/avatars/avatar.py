@@ -13,7 +13,7 @@ from torch import Tensor
 
 from ..assets.registry import DEFAULT_AVATAR, bundled
 from ..assets.search import find_file
-from ..checks import InputError
+from ..checks import LARGEST, InputError
 from ..types import Material
 from .bone_map import find_bone_map
 from .fbx import read_fbx
@@ -119,8 +119,8 @@ def _assemble(scene, rig, path):
         raise InputError(NAME, path, "holds no triangles to draw", "Export the character with its mesh.")
     weights, slot_driver, T_rest_slot = _slots(parts, rig, path)
     rest = np.einsum("vs,sij,vj->vi", weights, T_rest_slot[:, :3, :3], vertices, optimize=True) + weights @ T_rest_slot[:, :3, 3]
-    if np.ptp(rest, axis=0).max() < 1e-9 or not np.isfinite(rest).all():
-        raise InputError(NAME, path, "has no size at rest", "Export the character again with its skeleton in rest pose.")
+    if np.ptp(rest, axis=0).max() < 1e-9 or not all((np.abs(array) <= LARGEST).all() for array in (rest, vertices, T_rest_slot)):
+        raise InputError(NAME, path, "has no size at rest, or no end", "Export the character again with its skeleton in rest pose.")
     own = [part.normals for part in parts]
     normals = np.concatenate([_vertex_normals(p.vertices, p.faces) if n is None else n for p, n in zip(parts, own)])
     return Avatar(

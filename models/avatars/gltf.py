@@ -297,7 +297,8 @@ class _Materials:
         cutoff = finite([entry.get("alphaCutoff", 0.5)], 1)
         if color is None or cutoff is None or mode not in ("opaque", "mask", "blend"):
             raise self.file.error("has a material with a broken base colour or alpha mode")
-        material = GltfMaterial(str(entry.get("name") or "material"), tuple(color), None, mode, cutoff[0], bool(entry.get("doubleSided")))
+        color = tuple(min(max(value, 0.0), 1.0) for value in color)
+        material = GltfMaterial(str(entry.get("name") or "material"), color, None, mode, cutoff[0], bool(entry.get("doubleSided")))
         if "baseColorTexture" in look:
             self._add_texture(material, look["baseColorTexture"])
         return material
@@ -334,4 +335,4 @@ def _vrm_bones(file, node_count):
         bones = {bone["bone"]: bone["node"] for bone in extensions["VRM"]["humanoid"]["humanBones"]}
     else:
         return {}
-    return {name: node for name, node in bones.items() if isinstance(node, int) and 0 <= node < node_count}
+    return {name: node for name, node in bones.items() if type(node) is int and 0 <= node < node_count}  # not True, which is an int

@@ -13,6 +13,8 @@ KINDS = {24: "smpl", 52: "smplh", 55: "smplx"}  # number of joints -> kind
 MAX_BETAS = 16  # what motion captures use; the finer components of large files cost memory and change nothing visible
 _REQUIRED = ("v_template", "f", "shapedirs", "J_regressor", "weights", "kintree_table")
 _OPTIONAL = ("posedirs", "vt", "ft", "keypoint_names", "keypoint_vertices", "license")
+_NUMBERS = (*_REQUIRED, "posedirs", "vt", "ft", "keypoint_vertices")
+_OPTIONAL_SHAPES = {"vt": (None, 2), "ft": (None, 3), "keypoint_names": (None,), "keypoint_vertices": (None,)}
 _HUGE = 1e6  # metres: no body, and far from float32's limits
 _REMEDY = "Give an SMPL, SMPL+H, SMPL-X or open body file."
 
@@ -58,7 +60,7 @@ def _check_numbers(path, raw):
     for name, array in raw.items():
         if array.dtype.kind == "f" and not float(np.abs(array).max(initial=0)) < _HUGE:  # "not <" also holds for NaN
             raise InputError("body file", path, f"holds NaN, infinity or huge numbers in {name}", "Copy or download the file again.")
-        if name in _REQUIRED and array.dtype.kind not in "biuf":
+        if name in _NUMBERS and array.dtype.kind not in "biuf":
             raise InputError("body file", path, f"holds no numbers in {name}", _REMEDY)
 
 
@@ -70,6 +72,7 @@ def _check_shapes(path, raw):
                 "kintree_table": (2, joints)}
     if _has_posedirs(raw):
         expected["posedirs"] = (vertices, 3, 9 * (joints - 1))
+    expected |= {name: shape for name, shape in _OPTIONAL_SHAPES.items() if name in raw}
     for name, shape in expected.items():
         actual = raw[name].shape
         if len(actual) != len(shape) or any(want not in (None, size) for want, size in zip(shape, actual)) or 0 in actual:
@@ -78,9 +81,12 @@ def _check_shapes(path, raw):
 
 def _check_meaning(path, raw):
     joints, vertices = raw["J_regressor"].shape
+    marks = raw.get("keypoint_vertices", np.zeros(1))
     problem = None
     if raw["f"].min() < 0 or raw["f"].max() >= vertices:
         problem = f"has faces that point outside its {vertices} vertices"
+    elif marks.min() < 0 or marks.max() >= vertices:
+        problem = f"has key points outside its {vertices} vertices"
     elif _parents(raw["kintree_table"])[:BODY_JOINTS] != PARENTS[:BODY_JOINTS]:
         problem = "has joints in another order than SMPL"
     elif any(not 0 <= parent < joint for joint, parent in enumerate(_parents(raw["kintree_table"])[1:], 1)):

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from ..checks import InputError, check_choice, check_range
+from ..checks import InputError, check_range
+from .film_arguments import check_film_arguments, film_arguments
 
 CACHE_BYTES = 8 << 30
 CELL = 8  # pixels of a latent's side
@@ -20,13 +21,11 @@ def add_dance(commands, shared, pick_device, read_size):
         pick_device: name -> torch.device.
         read_size: "N or WxH" -> (width, height).
     """
-    dance = commands.add_parser("dance", parents=[shared], help="texts and a motion to a painted video (Dancing Avatar)")
+    film = film_arguments("front")
+    dance = commands.add_parser("dance", parents=[shared, film], help="texts and a motion to a painted video (Dancing Avatar)")
     option = dance.add_argument
     option("text", metavar="TEXT", help="the person in the scene")
     option("--background", required=True, metavar="TEXT or IMAGE", help="the empty scene in words, or a picture of it")
-    option("--negative", default="", metavar="TEXT", help="what shall not be seen")
-    option("--motion", metavar="FILE", help="motion file: .bvh, .fbx, .npz, .npy, .pkl, .pt")
-    option("--poses", metavar="TEXT", help='instead of --motion: sentences separated by semicolons, such as "she waves; she bows"')
     option("--model", required=True, metavar="DIR", help="Stable Diffusion 1.5 or its inpainting model, in diffusers' folder layout")
     option("--pose-control", required=True, metavar="DIR", help="ControlNet that reads OpenPose skeletons, in diffusers' layout")
     option("--pose-strength", type=float, default=1.0, help="how strongly the pose acts, 0 to 10 (default 1)")
@@ -36,18 +35,9 @@ def add_dance(commands, shared, pick_device, read_size):
            help="appearance module or LoRA of the cross-attention, and its strength (default 1); repeat for clothes and face")
     option("--reanchor-every", type=int, default=0, metavar="N", help="every N frames the first leads, against drift (default 0: never)")
     option("--colour-hold", type=float, default=0.0, help="how far colours go back to the first frame's, 0 to 1 (default 0)")
-    option("--seconds", type=float, metavar="S", help="paint only the first S seconds")
-    option("--fps", type=float, help="frames per second (default: the motion's own; 30 for --poses)")
     option("--size", default="512", metavar="N or WxH", help="size in pixels, multiples of 8 (default 512)")
-    option("--view", default="front", help="front, three-quarter, side, back, top (default front)")
     option("--dilation", type=int, default=16, help="pixels that are painted around the body, for hair and clothes (default 16)")
-    option("--quality", type=float, default=17, metavar="CRF", help="of H.264: 0 is lossless, 51 worst (default 17)")
-    option("--seed", type=int, default=0, help="of poses and pictures (default 0)")
-    option("--steps", type=int, default=25, help="sampling steps (default 25)")
-    option("--guidance", type=float, default=7.5, help="classifier-free guidance scale (default 7.5)")
-    option("--body", metavar="FILE", help="SMPL or SMPL-X file; default: the bundled open body")
     option("--frames", metavar="DIR", help="where finished frames are kept, so that a second run goes on (default: beside the video)")
-    option("--out", required=True, metavar="FILE.mp4", help="where the video goes: .mp4, .mkv or .mov")
     dance.set_defaults(run=lambda arguments, progress: run_dance(arguments, progress, pick_device(arguments.device), read_size))
 
 
@@ -59,19 +49,14 @@ def run_dance(arguments, progress, device, read_size):
     from ..dancing_avatar.frame_cache import FrameCache
     from ..dancing_avatar.frame_loop import LoopSettings
     from ..dancing_avatar.previous_frame import GUIDE, WITH_FLOW, Guidance
-    from ..render.camera import VIEWS
     from .dancing import Dance, DanceSettings, DanceTexts, dance_sources, paint_dance
     from .video import check_motion, read_motion, split_sentences
-    from .video_file import check_video_path, write_video
+    from .video_file import write_video
 
-    given, out = arguments, check_video_path(arguments.out)
+    given, out = arguments, Path(arguments.out)
+    check_film_arguments(given)
     if not given.text.strip():
         raise InputError("TEXT", given.text, "is empty", "Write who dances, and where.")
-    check_range("--quality", given.quality, 0, 51)
-    check_choice("--view", given.view, tuple(VIEWS))
-    for name, value, high in (("--fps", given.fps, 240.0), ("--seconds", given.seconds, 36000.0)):
-        if value is not None:
-            check_range(name, value, 0.1, high)
     for name, strength in (("--pose-strength", given.pose_strength), ("--previous-strength", given.previous_strength)):
         check_range(name, strength, 0.0, 10.0)
     size = read_size(given.size)

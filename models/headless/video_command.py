@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 
 from ..checks import InputError, check_choice, check_range
+from .film_arguments import check_film_arguments, film_arguments
 
 LONGEST = 1280  # pixels; a photograph from a camera is shrunk to what a film needs
 
@@ -18,19 +19,14 @@ def add_video(commands, shared, pick_device, read_size):
         pick_device: name -> torch.device.
         read_size: "N or WxH" -> (width, height).
     """
-    video = commands.add_parser("video", parents=[shared], help="a motion and an avatar to a film, over a picture or in a studio")
+    film = film_arguments("three-quarter")
+    video = commands.add_parser("video", parents=[shared, film], help="a motion and an avatar to a film, over a picture or in a studio")
     option = video.add_argument
-    option("--motion", metavar="FILE", help="motion file: .bvh, .npz, .npy, .pkl, .pt")
-    option("--poses", metavar="TEXT", help='instead of --motion: sentences separated by semicolons, such as "she waves; she bows"')
     option("--avatar", metavar="FILE", help="avatar to move (.glb, .vrm); default: the bundled one")
     option("--background", metavar="IMAGE", help="picture to dance in; default: a plain studio")
     option("--text", default="", metavar="TEXT", help="instead of --background: what an image model paints there, once for all frames")
-    option("--negative", default="", metavar="TEXT", help="what the painted background shall not show")
     option("--model", metavar="DIR", help="for --text: Stable Diffusion 1.5 or its inpainting model, in diffusers' folder layout")
-    option("--seconds", type=float, metavar="S", help="film only the first S seconds")
-    option("--fps", type=float, help="frames per second (default: the motion's own; 30 for --poses)")
     option("--size", metavar="N or WxH", help=f"size in pixels (default 768); with --background: longer side, at most (default {LONGEST})")
-    option("--view", default="three-quarter", help="studio: front, three-quarter, side, back, top (default three-quarter)")
     option("--camera", default="still", metavar="MOVE", help="studio: still, or follow the avatar (default still)")
     option("--horizon", type=float, default=0.4, help="background: row of the horizon, 0 top to 1 bottom (default 0.4)")
     option("--feet-x", type=float, default=0.5, help="background: where the avatar stands, 0 left to 1 right (default 0.5)")
@@ -39,33 +35,20 @@ def add_video(commands, shared, pick_device, read_size):
     option("--field-of-view", type=float, default=40.0, help="background: vertical opening angle, degrees (default 40)")
     option("--shadow", type=float, default=1.0, help="darkness of the shadow on the floor, 0 to 1 (default 1)")
     option("--engine", default="torch", help="torch (default) or pyrender")
-    option("--quality", type=float, default=17, metavar="CRF", help="of H.264: 0 is lossless, 51 worst (default 17)")
-    option("--seed", type=int, default=0, help="of poses and background (default 0)")
-    option("--steps", type=int, default=25, help="sampling steps of the background (default 25)")
-    option("--guidance", type=float, default=7.5, help="classifier-free guidance scale of the background (default 7.5)")
-    option("--body", metavar="FILE", help="SMPL or SMPL-X file; default: the bundled open body")
-    option("--out", required=True, metavar="FILE.mp4", help="where the film goes: .mp4, .mkv or .mov")
     video.set_defaults(run=lambda arguments, progress: run_video(arguments, progress, pick_device(arguments.device), read_size))
 
 
 def run_video(arguments, progress, device, read_size):
     """Arguments -> a film; everything is checked before the heavy work."""
     from ..dancing_avatar.shot import MOVES
-    from ..render.camera import VIEWS
     from ..render.engine import ENGINES
-    from .video_file import check_video_path
 
     given = arguments
-    check_video_path(given.out)
-    check_choice("--view", given.view, tuple(VIEWS))
+    check_film_arguments(given)
     check_choice("--camera", given.camera, MOVES)
     check_choice("--engine", given.engine, ENGINES)
     check_range("--shadow", given.shadow, 0.0, 1.0)
-    check_range("--quality", given.quality, 0, 51)
     check_range("--field-of-view", given.field_of_view, 5.0, 120.0, "degrees")
-    for name, value, high in (("--fps", given.fps, 240.0), ("--seconds", given.seconds, 36000.0)):
-        if value is not None:
-            check_range(name, value, 0.1, high)
     if given.text and not given.model:
         raise InputError("--text", given.text, "needs an image model", "Give --model DIR, or a picture with --background.")
     size = read_size(given.size) if given.size else None

@@ -11,10 +11,11 @@ from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
+from torch.nn.functional import normalize
 
 from ..bodies.body import BodyModel, pose_body
 from ..bodies.joints import BODY_JOINTS, JOINT_NAMES, PARENTS
-from ..checks import InputError, check_shape, numbers_of
+from ..checks import LARGEST, InputError, check_shape, numbers_of
 from ..rotations import vectors_to_rotmat
 from ..types import BodyPose
 from .bvh import NAME
@@ -59,8 +60,9 @@ def joints_to_pose(joints: Tensor, body: BodyModel, fps: float = HUMANML_FPS) ->
         InputError: the shape is wrong, or numbers are missing or do not make a body.
     """
     check_shape("joints", joints, "T 22 3")
-    if len(joints) == 0 or not torch.isfinite(joints).all():
-        raise InputError("joints", tuple(joints.shape), "hold no frames, NaN or infinity", "Fill in missing joints first.")
+    if len(joints) == 0 or not bool((joints.abs() <= LARGEST).all()):
+        raise InputError("joints", tuple(joints.shape), "hold no frames, NaN, infinity or numbers above a billion",
+                         "Fill in missing joints first.")
     joints = joints.to(body.device).double()
     at = dict(zip(ROLES, joints.unbind(1)))
     rest = dict(zip(ROLES, body.with_shape(None).joints[0].double()))
@@ -170,7 +172,7 @@ def _twist_to_hinge(swung, chain, at, rest):
     upper, middle, lower = (at[role] for role in chain)
     own = hinge_axes(rest, chain[0])[0]
     bone, axis = middle - upper, swung @ own
-    across = torch.linalg.cross(bone / bone.norm(dim=-1, keepdim=True), (lower - middle) / (lower - middle).norm(dim=-1, keepdim=True))
+    across = torch.linalg.cross(normalize(bone, dim=-1), normalize(lower - middle, dim=-1))  # none where two joints are in one place
     sine = across.norm(dim=-1, keepdim=True)
     say = ((sine - BEND_FROM) / (BEND_TO - BEND_FROM)).clamp(0, 1)
     say = say * say * (3 - 2 * say)

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-import torch
 from torch import Tensor
 from torch.nn.functional import cosine_similarity
 
@@ -93,7 +92,5 @@ def load_patch(path) -> PersonalizationPatch:
         conv_in, base_conv = tensors.pop("conv_in.weight").float(), tensors.pop("base_conv.weight").float()
     except (KeyError, RuntimeError, TypeError, ValueError) as error:
         raise InputError("personalization patch", path, f"is incomplete ({str(error)[:200]})", "Export it again.") from None
-    if not all(bool(torch.isfinite(weight).all()) for weight in (conv_in, *token.parameters())):
-        raise InputError("personalization patch", path, "holds numbers that are not finite", "Export it from an earlier checkpoint.")
     low_rank = {name: weight for name, weight in tensors.items() if name.startswith(UNET)}
     return PersonalizationPatch(conv_in, base_conv, token.eval().requires_grad_(False), low_rank, config)

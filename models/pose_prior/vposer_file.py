@@ -12,7 +12,7 @@ from pathlib import Path
 import torch
 
 from ..assets.checkpoints import read_checkpoint
-from ..assets.files import check_file, config_of, read_safetensors, write_safetensors
+from ..assets.files import check_file, check_weights, config_of, read_safetensors, write_safetensors
 from ..assets.registry import OPEN_POSE_PRIOR, bundled
 from ..assets.search import locate
 from ..checks import InputError
@@ -141,7 +141,5 @@ def _translated(path, tensors):
 
 def _checked(path, tensors):
     tensors = {key: value.float() for key, value in tensors.items()}
-    broken = [key for key, value in tensors.items() if not value.isfinite().all()]
-    if broken:
-        raise InputError(_NAME, path, f"holds NaN or infinite numbers in {broken[0]}", "Copy or download the file again.")
+    check_weights(_NAME, path, tensors)
     return tensors

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import random
 import resource
 import signal
@@ -9,6 +10,7 @@ import sys
 import traceback
 from pathlib import Path
 
+import numpy as np
 import torch
 
 from contrapposto.models.checks import InputError
@@ -49,8 +51,7 @@ class Judge:
         signal.setitimer(signal.ITIMER_PROF, SECONDS)
         with canary.watch(self.folder, self.reader.programs) as seen:
             try:
-                self.read(data)
-                problem = None
+                problem = not_finite(self.read(data))
                 self.results["read"] += 1
             except (Exception, Hang) as error:
                 problem = self._answer(error)
@@ -70,6 +71,23 @@ class Judge:
             self.results["refused"] += 1
             return None if str(error.remedy).strip() and str(error.name).strip() else f"no remedy: {error}"
         return f"{type(error).__name__}: {error!s:.200} at {_place(error)}"
+
+
+def not_finite(result, name="result") -> str | None:
+    """Where a result, at any depth, holds NaN or infinity; None where all is finite."""
+    if isinstance(result, torch.nn.Module):
+        result = result.state_dict()
+    if dataclasses.is_dataclass(result):
+        result = {field.name: getattr(result, field.name, None) for field in dataclasses.fields(result)}
+    if isinstance(result, dict):
+        parts = result.items()
+    elif isinstance(result, (list, tuple)):
+        parts = enumerate(result)
+    else:
+        numbers = result.detach().double().numpy() if isinstance(result, torch.Tensor) else result
+        counted = isinstance(numbers, (float, np.floating)) or (isinstance(numbers, np.ndarray) and numbers.dtype.kind in "fc")
+        return f"NaN or infinity in {name}" if counted and not np.isfinite(numbers).all() else None
+    return next((found for key, part in parts if (found := not_finite(part, f"{name}.{key}"))), None)
 
 
 def _place(error):

@@ -226,8 +226,8 @@ def array_of(array, rng):
         if kind < 0.3 and array.size and array.dtype.kind in "iuf":
             array = array.copy() if array.dtype.kind == "f" or rng.random() < 0.7 else array.astype(np.float64)
             numbers = [n for n in NUMBERS if array.dtype.kind == "f" and n != 10**400 or isinstance(n, int) and abs(n) < 2**31]
-            if array.dtype.kind == "u":
-                numbers = [n % 256 for n in numbers]
+            if array.dtype.kind != "f":
+                numbers = [n for n in numbers if np.iinfo(array.dtype).min <= n <= np.iinfo(array.dtype).max]
             for _ in range(rng.choice([1, 1, 5])):
                 array.reshape(-1)[rng.randrange(array.size)] = np.float64(rng.choice(numbers)) if rng.random() > 0.02 else 1
             return array

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import tarfile
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -73,7 +74,8 @@ def shard(folder):
         for name, content in boxes.unpack(data).items():
             (home / name).write_bytes(content)
         try:
-            return list(read_shard(home / "0.tar", verify=True))
+            pairs = list(read_shard(home / "0.tar", verify=True))
+            return [replace(pair, keypoints=None, keypoints_3d=None) for pair in pairs]  # NaN says there that a point is not seen
         finally:
             finished_shards(home)
 

@@ -37,6 +37,10 @@ def parse_caption(line: str) -> Sentence:
     if len(rest) not in (0, 2, 3):
         raise ValueError(f"has {len(rest)} fields after the sentence")
     start, end = (float(number) for number in rest[-2:]) if rest else (0.0, 0.0)
+    return _sentence(text, start, end)
+
+
+def _sentence(text, start, end):
     if not 0 <= start < float("inf") or not 0 <= end < float("inf"):
         start = end = 0.0  # HumanML3D writes nan for unknown times
     return Sentence(text.strip(), start, end if end > start else None)
@@ -60,7 +64,7 @@ def read_caption_list(path, name="name") -> tuple[dict[str, list[Sentence]], lis
     for number, line in enumerate(Path(path).read_text(encoding="utf-8", errors="replace").splitlines() if Path(path).is_file() else ()):
         try:
             entry = parse_json(line)
-            sentence = Sentence(entry["caption"].strip(), float(entry.get("start") or 0), entry.get("end") and float(entry["end"]))
+            sentence = _sentence(entry["caption"], float(entry.get("start") or 0), float(entry.get("end") or 0))
             if not sentence.text:
                 raise ValueError("has no sentence")
             found.setdefault(Path(entry[name]).stem, []).append(sentence)

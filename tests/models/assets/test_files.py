@@ -81,6 +81,19 @@ def test_damaged_safetensors_is_refused(tmp_path):
         files.read_safetensors(tmp_path / "bad.safetensors")
 
 
+@pytest.mark.parametrize("number", [float("nan"), float("inf")])
+def test_weights_that_would_paint_black_pictures(tmp_path, number):
+    files.write_safetensors(tmp_path / "a.safetensors", {"w": torch.tensor([1.0, number], dtype=torch.float16)}, {})
+    with pytest.raises(InputError, match="NaN or infinity in w"):
+        files.read_safetensors(tmp_path / "a.safetensors")
+
+
+@pytest.mark.parametrize("text", ['{"a": NaN}', "[-Infinity]"])
+def test_what_is_no_json(text):
+    with pytest.raises(ValueError, match="no number of JSON"):
+        files.parse_json(text)
+
+
 def test_a_failed_write_leaves_nothing(tmp_path):
     (tmp_path / "out.txt").write_text("old")
     with pytest.raises(RuntimeError):

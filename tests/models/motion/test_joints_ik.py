@@ -112,3 +112,20 @@ def test_npy_of_objects(tmp_path, body):
     np.save(tmp_path / "a.npy", np.array([{"a": 1}], dtype=object))
     with pytest.raises(InputError, match="could run code"):
         load_motion(tmp_path / "a.npy", body)
+
+
+def test_joints_in_one_place_are_no_holes_in_the_pose(body, motion):
+    """Trackers write zeros for a limb that they have lost."""
+    joints = positions(body, motion).clone()
+    for root, lost in {"left_hip": ("left_knee", "left_ankle", "left_foot"), "right_shoulder": ("right_elbow", "right_wrist")}.items():
+        joints[1, [JOINT_NAMES.index(name) for name in lost]] = joints[1, JOINT_NAMES.index(root)]
+    pose, _ = joints_to_pose(joints, body, 30)
+    assert pose.body_pose.isfinite().all() and pose.transl.isfinite().all()
+    whole, _ = joints_to_pose(positions(body, motion), body, 30)
+    spine = [JOINT_NAMES.index(name) - 1 for name in ("spine1", "spine2", "spine3", "neck")]
+    torch.testing.assert_close(pose.body_pose[1, spine], whole.body_pose[1, spine], atol=1e-4, rtol=0)
+
+
+def test_numbers_beyond_all_measure_are_refused(body):
+    with pytest.raises(InputError, match="above a billion"):
+        array_to_pose(np.full((3, 22, 3), 1e30), body)

@@ -125,7 +125,7 @@ def test_damaged_patches(patch, tmp_path):
     with pytest.raises(InputError, match="is not a personalization patch"):
         save_file(tensors, tmp_path / "plain.safetensors")
         load_patch(tmp_path / "plain.safetensors")
-    for spoilt, said in ((PersonalizationPatch(patch.conv_in * float("nan"), patch.base_conv, patch.rate_token), "not finite"),):
+    for spoilt, said in ((PersonalizationPatch(patch.conv_in * float("nan"), patch.base_conv, patch.rate_token), "NaN or infinity"),):
         save_patch(path, spoilt)
         with pytest.raises(InputError, match=said):
             load_patch(path)

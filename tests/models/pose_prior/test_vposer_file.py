@@ -141,7 +141,7 @@ def broken_state(change):
 @pytest.mark.parametrize("state, problem", [
     (broken_state(lambda s: s.pop("bodyprior_dec_fc2.weight")), "decoder_hidden.weight is None"),
     (broken_state(lambda s: s.update({"bodyprior_dec_out.weight": torch.zeros(138, 512)})), r"decoder_out.weight is \(138, 512\)"),
-    (broken_state(lambda s: s["bodyprior_enc_mu.bias"].fill_(float("nan"))), "NaN or infinite numbers in mean.bias"),
+    (broken_state(lambda s: s["bodyprior_enc_mu.bias"].fill_(float("nan"))), "NaN or infinity in mean.bias"),
     ({"unet.weight": torch.zeros(3)}, "is not a VPoser"),
     ([torch.zeros(3)], "holds no weights"),
     ({"epoch": 3}, "holds no weights"),
