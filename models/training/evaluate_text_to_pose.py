@@ -18,6 +18,7 @@ from ..assets.registry import OPEN_TEXT_TO_POSE, bundled
 from ..bodies.body import load_body_model, place_on_floor
 from ..bodies.joints import mirror_pose
 from ..bodies.plausibility import LIMITS, implausibility, is_plausible
+from ..bodies.repair import repair
 from ..bodies.posture import Posture, measure_posture
 from ..checks import InputError, check_choice
 from ..metrics.frechet import MIN_ROWS, frechet_distance, frechet_pose_distance
@@ -252,7 +253,8 @@ def score_sides(systems, data, split, size):
 
 
 def score_probes(system, judges, size):
-    """Probe sentences: a single sample (the mean over all candidates), any of them, the one ranked first; each family apart."""
+    """Probe sentences: a single sample (the mean over all candidates), any of them, the one ranked first; each family apart; and the
+    same samples repaired, as the nodes and commands give them."""
     probes = load_probes()
     asked = [CaptionedPoses(probe.text, torch.empty(0, dtype=torch.int64)) for probe in probes]
     poses = system(asked, size.candidates, size.seed + 40_000).to("cpu")
@@ -263,7 +265,9 @@ def score_probes(system, judges, size):
     summed = {name: values.mean().item() for name, values in table.items()}
     if judges.clip is not None:
         summed["clipsim"] = clipsim([probe.text for probe in probes], poses[:: size.candidates], judges)
+    repaired = repair(poses, judges.body)[0]
     return {"n": len(probes), **summed, **implausible_share(poses, judges.body),
+            "repaired": {"single": probe_table(probes, repaired).mean().item(), **implausible_share(repaired, judges.body)},
             "families": {family: {"n": int(rows.sum()), **{name: values[rows].mean().item() for name, values in table.items()}}
                          for family, rows in families.items()}}
 

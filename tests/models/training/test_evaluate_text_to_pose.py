@@ -128,7 +128,7 @@ def test_clipsim_is_the_mean_over_one_picture_per_sentence(judges):
     assert "CLIPSIM" not in as_markdown(report)
     for scores in report["probes"].values():
         scores["clipsim"] = 0.321
-    assert "| model | 0.500 | 0.700 | 0.600 | 0.010 | 0.321 |" in as_markdown(report)
+    assert "| model | 0.500 | 0.700 | 0.600 | 0.040 | 0.321 |" in as_markdown(report)
 
 
 def test_scenes_measure_the_change(data):
@@ -155,7 +155,7 @@ def test_real_answers_with_the_captions_poses(data):
 
 def fabricated_report():
     family = {"n": 3, "single": 0.5, "any": 0.7, "ranked": 0.6}
-    probe = {**family, "implausible": 0.01, "families": {"side-naming": family, "sport": family}}
+    probe = {**family, "implausible": 0.04, "repaired": {"single": 0.48, "implausible": 0.01}, "families": {"side-naming": family, "sport": family}}
     names = ("real", "model", "retrieval, one", "random", "unconditional")
     row = {"n": 200, "fpd_prior": 2.0, "fpd_joints": 0.5, "r1_of_32": 0.9, "multimodality_m": 0.1, "implausible": 0.02}
     report = {"provenance": {"weights": "w 1"}, "captions": {part: dict.fromkeys(names, row) for part in ("authored", "captured")},
@@ -167,6 +167,8 @@ def fabricated_report():
 def test_goals_need_every_baseline_beaten():
     goals = {goal["goal"]: goal for goal in fabricated_report()["goals"]}
     assert not goals["probes, single sample"]["met"] and goals["joint change by a scene, metres"]["met"]
+    assert goals["the same, repaired as by default"]["met"] and not goals["implausible samples (probes)"]["met"]
+    assert goals["probes lost by the repair, single sample"]["value"] == pytest.approx(0.02)
     assert goals["FPD in joints / unconditional"]["value"] == 1 and not goals["FPD in joints / unconditional"]["met"]
 
 
