@@ -96,7 +96,7 @@ def flow_to_rgb(flow: Tensor) -> Tensor:
     place = (torch.atan2(-y, -x) / math.pi + 1) / 2 * (len(wheel) - 1)
     low = place.floor().long().clamp(0, len(wheel) - 1)
     colour = torch.lerp(wheel[low], wheel[(low + 1) % len(wheel)], (place - low)[..., None])
-    return 1 - torch.hypot(x, y)[..., None] * (1 - colour)
+    return (1 - torch.hypot(x, y).clamp(max=1)[..., None] * (1 - colour)).clamp(0, 1)  # rounding can leave the longest above 1
 
 
 def _wheel():

@@ -118,7 +118,7 @@ def test_joints_in_one_place_are_no_holes_in_the_pose(body, motion):
     """Trackers write zeros for a limb that they have lost."""
     joints = positions(body, motion).clone()
     for root, lost in {"left_hip": ("left_knee", "left_ankle", "left_foot"), "right_shoulder": ("right_elbow", "right_wrist")}.items():
-        joints[1, [JOINT_NAMES.index(name) for name in lost]] = joints[1, JOINT_NAMES.index(root)]
+        joints[1, [JOINT_NAMES.index(name) for name in lost]] = joints[1, JOINT_NAMES.index(root)].clone()
     pose, _ = joints_to_pose(joints, body, 30)
     assert pose.body_pose.isfinite().all() and pose.transl.isfinite().all()
     whole, _ = joints_to_pose(positions(body, motion), body, 30)

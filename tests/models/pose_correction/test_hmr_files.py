@@ -42,7 +42,7 @@ def check_romp(pose, camera, body):
         x, y, z = pelvis + place  # SMPL keeps the pelvis' rest place; the tool's axes are the camera's
         expected = (256 + 443.4 * x / z, 256 + 443.4 * y / z)
         pixels = seen(pose, camera, body)[row]
-        assert torch.allclose(pixels[0], torch.tensor(expected), atol=0.5)
+        assert torch.allclose(pixels[0], torch.tensor(expected, dtype=torch.float32), atol=0.5)
         assert pixels[1, 1] < pixels[0, 1] and pixels[2, 0] > pixels[0, 0]  # head up, left hand on the picture's right
     assert pose.frame_index.tolist() == [0, 0] and pose.person_index.tolist() == [0, 1]
 
