@@ -78,8 +78,7 @@ class PromptParse(io.ComfyNode):
             inputs=[
                 io.Combo.Input("kind", options=list(KINDS), default=KINDS[0], tooltip="As in Prompt Template."),
                 io.String.Input("description", default="a red summer dress", multiline=True, tooltip="As in Prompt Template."),
-                io.Int.Input("seed", default=0, min=0, max=2**64 - 1, control_after_generate=True,
-                             tooltip="Of the lexicon; another seed also asks the language model anew when words are kept."),
+                sockets.seed_input("Of the lexicon; another seed also asks the language model anew when words are kept."),
                 io.Boolean.Input("keep", default=True, tooltip="On: the words of a description and seed are kept in the output folder and "
                                  "used again, and the language model is not asked a second time. Off: read every answer."),
                 io.String.Input("answer", optional=True, force_input=True, lazy=True,
@@ -141,7 +140,7 @@ class TrainAppearanceModule(io.ComfyNode):
                         tooltip="Pictures per step (1 to 256). More needs more memory."),
                 declare(io.Int.Input, "size", default=512, min=64, max=2048, step=64, advanced=True, optional=True,
                         tooltip="Side of the cut pictures, pixels (64 to 2048)."),
-                io.Int.Input("seed", default=0, min=0, max=2**64 - 1, control_after_generate=True, tooltip="Of the training."),
+                sockets.seed_input("Of the training."),
                 io.Float.Input("strength", default=1.0, min=-4.0, max=4.0, step=0.05,
                                tooltip="How strongly the module is applied to the model output (-4 to 4)."),
                 io.String.Input("filename_prefix", default="contrapposto/clothes",

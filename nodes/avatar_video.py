@@ -17,7 +17,6 @@ from . import convert, dancing_avatar, host, sockets
 from .frame_loop import IMAGES, VIDEO_FILE, to_file
 from .sockets import declare
 
-SIZE_MAX = 8192
 NEAREST = 0.0
 
 
@@ -39,10 +38,7 @@ class AvatarVideo(io.ComfyNode):
                 sockets.PosedAvatar.Input("posed_avatar", tooltip="From Retarget Pose: one row per frame."),
                 io.Image.Input("background", optional=True, tooltip="Picture to dance in, which sets the size; or one picture per frame. "
                                "Not connected: a plain studio."),
-                io.Int.Input("width", default=768, min=16, max=SIZE_MAX, step=8,
-                             tooltip="Width in the studio, pixels (16 to 8192). A background brings its own."),
-                io.Int.Input("height", default=768, min=16, max=SIZE_MAX, step=8,
-                             tooltip="Height in the studio, pixels (16 to 8192). A background brings its own."),
+                *sockets.size_inputs("Studio", "A background brings its own."),
                 io.Combo.Input("view", options=list(VIEWS), default="three-quarter",
                                tooltip="Where the studio's camera stands. Unused with a background."),
                 io.Combo.Input("camera_move", options=list(MOVES), default="still",

@@ -15,7 +15,6 @@ from . import convert, host, sockets
 from .sockets import declare
 
 CATEGORY = "contrapposto/personalization"
-SIZE_MAX = 8192
 
 
 class GroundCamera(io.ComfyNode):
@@ -128,22 +127,7 @@ class ComposeAvatars(io.ComfyNode):
             inputs=[
                 sockets.BodyRender.Input("avatar", tooltip="From Render Avatar."),
                 sockets.BodyRender.Input("gray_body", tooltip="From Render Gray Body: same pose, same camera."),
-                io.Int.Input(
-                    "width",
-                    default=768,
-                    min=16,
-                    max=SIZE_MAX,
-                    step=8,
-                    tooltip="Canvas width in pixels (16 to 8192). Unused when onto_avatar is connected.",
-                ),
-                io.Int.Input(
-                    "height",
-                    default=768,
-                    min=16,
-                    max=SIZE_MAX,
-                    step=8,
-                    tooltip="Canvas height in pixels (16 to 8192). Unused when onto_avatar is connected.",
-                ),
+                *sockets.size_inputs("Canvas", "Unused when onto_avatar is connected."),
                 io.Float.Input(
                     "x",
                     default=0.5,

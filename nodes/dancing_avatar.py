@@ -8,7 +8,7 @@ from comfy_api.v0_0_2 import io
 from ..models.checks import InputError
 from ..models.dancing_avatar.background import Brush, Sampling, paint_plate
 from ..models.dancing_avatar.previous_frame import Guidance, guide_picture, hold_colours
-from . import convert, host, sampling
+from . import convert, host, sampling, sockets
 from .sockets import declare
 
 CATEGORY = "contrapposto/dancing avatar"
@@ -22,7 +22,7 @@ def sampler_inputs(seed_tooltip):
     """The inputs of a sampler, with the paper's values."""
     samplers, schedulers = comfy.samplers.KSampler.SAMPLERS, comfy.samplers.KSampler.SCHEDULERS
     return [
-        io.Int.Input("seed", default=0, min=0, max=2**64 - 1, control_after_generate=True, tooltip=seed_tooltip),
+        sockets.seed_input(seed_tooltip),
         io.Int.Input("steps", default=25, min=1, max=1000, tooltip="Sampling steps (1 to 1000)."),
         io.Float.Input("cfg", default=7.5, min=0.0, max=100.0, step=0.1, tooltip="How strictly the text is followed (0 to 100)."),
         io.Combo.Input("sampler_name", options=samplers, default="dpmpp_2m", tooltip="As in KSampler. The paper's is of this kind."),

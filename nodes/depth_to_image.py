@@ -14,7 +14,7 @@ from ..models.pose_correction.depth_to_image import (
     freshen_person,
     ksampler_settings,
 )
-from . import convert, host
+from . import convert, host, sockets
 from .sampling import Control, apply_control, check_control_net, check_picture_model
 from .sockets import declare
 from .unet_patches import channels_beside, with_values
@@ -48,8 +48,7 @@ class DepthToImageConditioning(io.ComfyNode):
                 io.Combo.Input("preset", options=list(PRESETS), default="paper",
                                tooltip="paper: start from the picture's latents. released: as the authors' demo, start from plain noise "
                                "where the person is; needs the person mask."),
-                io.Int.Input("seed", default=0, min=0, max=2**64 - 1, control_after_generate=True,
-                             tooltip="Of the plain noise where the person is; the sampler has its own."),
+                sockets.seed_input("Of the plain noise where the person is; the sampler has its own."),
                 io.Conditioning.Input("negative", optional=True, tooltip="What the picture shall not show. Not connected: connect clip."),
                 io.Clip.Input("clip", optional=True, tooltip=f"Without a negative, it encodes the authors' own: {NEGATIVE!r}."),
                 io.Mask.Input("person", optional=True, tooltip="1 where the person is, 0 elsewhere. For the released preset."),

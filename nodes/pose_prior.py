@@ -76,14 +76,7 @@ class VPoserDecode(io.ComfyNode):
                     max=256,
                     tooltip="How many random poses (1 to 256). Unused with latents.",
                 ),
-                io.Int.Input(
-                    "seed",
-                    default=0,
-                    min=0,
-                    max=sockets.SEED_MAX,
-                    control_after_generate=True,
-                    tooltip="The same seed gives the same random poses. Unused with latents.",
-                ),
+                sockets.seed_input("The same seed gives the same random poses. Unused with latents."),
                 sockets.PoseLatents.Input(
                     "pose_latents",
                     optional=True,
@@ -132,14 +125,7 @@ class VPoserEncode(io.ComfyNode):
                     label_off="mean",
                     tooltip="Off: the mean code, the nearest pose. On: a random one around it.",
                 ),
-                io.Int.Input(
-                    "seed",
-                    default=0,
-                    min=0,
-                    max=sockets.SEED_MAX,
-                    control_after_generate=True,
-                    tooltip="The same seed gives the same variation. Unused when sampling is off.",
-                ),
+                sockets.seed_input("The same seed gives the same variation. Unused when sampling is off."),
             ],
             outputs=[
                 sockets.PoseLatents.Output(display_name="pose_latents", tooltip="One code of 32 numbers per row.")

@@ -17,7 +17,6 @@ from ..models.render.shade import LIGHTS, scaled_lights
 from . import convert, host, sockets
 from .sockets import declare
 
-SIZE_MAX = 8192
 CUSTOM_VIEW = "custom"
 MASK_TOOLTIP = "1 where the figure is, 0 elsewhere, soft on its outline."
 
@@ -36,17 +35,7 @@ class FrameBody(io.ComfyNode):
             search_aliases=["camera", "fit view"],
             inputs=[
                 sockets.figure_input(),
-                io.Int.Input(
-                    "width", default=768, min=16, max=SIZE_MAX, step=8, tooltip="Picture width in pixels (16 to 8192)."
-                ),
-                io.Int.Input(
-                    "height",
-                    default=768,
-                    min=16,
-                    max=SIZE_MAX,
-                    step=8,
-                    tooltip="Picture height in pixels (16 to 8192).",
-                ),
+                *sockets.size_inputs("Picture"),
                 io.Combo.Input(
                     "view",
                     options=[*VIEWS, CUSTOM_VIEW],

@@ -26,6 +26,7 @@ File3DGlb = io.Custom("FILE_3D_GLB")  # ComfyUI's own where it has one (0.33); a
 Load3DCamera = io.Custom("LOAD3D_CAMERA")  # ComfyUI's own: the view of its 3D nodes
 
 SEED_MAX = 2**64 - 1  # as everywhere in ComfyUI
+SIZE_MAX = 8192  # pixels
 
 # Options that came after 0.3.76. They only decorate, so an older ComfyUI may do without.
 NEWER_OPTIONS = {"advanced", "search_aliases"}
@@ -47,6 +48,20 @@ def with_upload_button(drop_down, accept, companions=(), suffix=""):
     upload = {"accept": list(accept), "with": list(companions), "suffix": suffix}
     drop_down.extra_dict = {**drop_down.extra_dict, "contrapposto_upload": upload}  # 0.3.76 has no argument for it
     return drop_down
+
+
+def seed_input(tooltip):
+    """Returns the seed, with ComfyUI's choice of what it does after each run."""
+    return io.Int.Input("seed", default=0, min=0, max=SEED_MAX, control_after_generate=True, tooltip=tooltip)
+
+
+def size_inputs(what, note=""):
+    """Returns the width and height in pixels of ``what``; ``note`` finishes both tooltips."""
+    return [
+        io.Int.Input(side, default=768, min=16, max=SIZE_MAX, step=8,
+                     tooltip=f"{what} {side} in pixels (16 to {SIZE_MAX}). {note}".rstrip())
+        for side in ("width", "height")
+    ]
 
 
 def figure_input():

@@ -89,14 +89,7 @@ class TextToPose(io.ComfyNode):
                     max=MAX_COUNT,
                     tooltip="How many candidates to draw in one batch (1 to 256). Each is a row.",
                 ),
-                io.Int.Input(
-                    "seed",
-                    default=0,
-                    min=0,
-                    max=sockets.SEED_MAX,
-                    control_after_generate=True,
-                    tooltip="The same seed, text and settings give the same poses.",
-                ),
+                sockets.seed_input("The same seed, text and settings give the same poses."),
                 declare(
                     io.Int.Input,
                     "steps",

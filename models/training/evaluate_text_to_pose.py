@@ -18,8 +18,8 @@ from ..assets.registry import OPEN_TEXT_TO_POSE, bundled
 from ..bodies.body import load_body_model, place_on_floor
 from ..bodies.joints import mirror_pose
 from ..bodies.plausibility import LIMITS, implausibility, is_plausible
-from ..bodies.repair import repair
 from ..bodies.posture import Posture, measure_posture
+from ..bodies.repair import repair
 from ..checks import InputError, check_choice
 from ..metrics.frechet import MIN_ROWS, frechet_distance, frechet_pose_distance
 from ..metrics.poses import multimodality, pose_distance, pose_features, pose_points, side_contrast, side_score

@@ -19,15 +19,16 @@ import venv
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
-# The oldest are those that models/headless/doctor.py accepts, and scipy and diffusers of the same time.
+# The oldest are those that models/headless/doctor.py accepts, and scipy and diffusers of the same time
+# (with the hub that this diffusers knows; pip by itself takes the newest, which it cannot be imported with).
 NEEDED = ["torch", "numpy", "safetensors", "tokenizers", "roma", "Pillow", "opencv-python", "diffusers", "scipy", "smplx"]
 SETS = {
     "oldest": ["torch==2.4.0", "numpy==1.25.0", "safetensors==0.4.2", "tokenizers==0.13.3", "roma==1.4.0", "Pillow==10.1.0",
-               "opencv-python==4.8.0.74", "diffusers==0.27.0", "scipy<1.12", "smplx"],
+               "opencv-python==4.8.0.74", "diffusers==0.27.0", "huggingface_hub<0.26", "scipy<1.12", "smplx"],
     "numpy1": [*NEEDED, "numpy==1.26.4", "opencv-python<4.12", "scipy<1.16", "accelerate"],
     "newest": [*NEEDED, "accelerate"],
 }
-TOOLS = ["pytest", "pytest-timeout", "hypothesis", "pygltflib", "bvhio", "ufbx", "av", "setuptools"]
+TOOLS = ["pytest", "pytest-timeout", "hypothesis", "pygltflib", "bvhio", "ufbx", "av", "setuptools", "aiohttp"]
 # What runs on every set: the library and the nodes. Training and whole jobs repeat them, at ten times the price.
 TESTS = ["tests/models", "tests/nodes", "--ignore", "tests/models/training", "--ignore", "tests/models/headless"]
 

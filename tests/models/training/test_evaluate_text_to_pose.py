@@ -155,7 +155,8 @@ def test_real_answers_with_the_captions_poses(data):
 
 def fabricated_report():
     family = {"n": 3, "single": 0.5, "any": 0.7, "ranked": 0.6}
-    probe = {**family, "implausible": 0.04, "repaired": {"single": 0.48, "implausible": 0.01}, "families": {"side-naming": family, "sport": family}}
+    repaired = {"single": 0.48, "implausible": 0.01}
+    probe = {**family, "implausible": 0.04, "repaired": repaired, "families": {"side-naming": family, "sport": family}}
     names = ("real", "model", "retrieval, one", "random", "unconditional")
     row = {"n": 200, "fpd_prior": 2.0, "fpd_joints": 0.5, "r1_of_32": 0.9, "multimodality_m": 0.1, "implausible": 0.02}
     report = {"provenance": {"weights": "w 1"}, "captions": {part: dict.fromkeys(names, row) for part in ("authored", "captured")},
