@@ -1,5 +1,7 @@
 """The schedule and both samplers against diffusers, and against the exact solution for Gaussian data."""
 
+import inspect
+
 import pytest
 import torch
 
@@ -24,6 +26,8 @@ def diffusers_scheduler(sampler, steps):
         scheduler.set_timesteps(steps)
     else:
         scheduler = diffusers.DPMSolverMultistepScheduler(**COMMON, final_sigmas_type="zero")
+        if "timesteps" not in inspect.signature(scheduler.set_timesteps).parameters:
+            pytest.skip(f"diffusers {diffusers.__version__} takes no time steps from outside")
         scheduler.set_timesteps(timesteps=sampling_timesteps(steps, sampler, cosine_alphas_bar()).tolist())
     return scheduler
 
