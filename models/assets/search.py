@@ -55,7 +55,7 @@ def inside(folder, name, windows=os.name == "nt"):
         return None
     path = Path(folder, *name.parts)
     try:
-        return path if path.resolve().is_relative_to(Path(folder).resolve()) and (not path.exists() or path.is_file()) else None
+        return path if path.resolve().is_relative_to(Path(folder).resolve()) and (path.is_file() or not os.path.lexists(path)) else None
     except (OSError, RuntimeError, ValueError):  # a name too long or with strange characters, a circle of links
         return None
 

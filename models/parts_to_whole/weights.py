@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from ..assets.checkpoints import read_checkpoint
-from ..assets.files import parse_json, read_safetensors, read_text, write_safetensors
+from ..assets.files import check_weights, parse_json, read_safetensors, read_text, write_safetensors
 from ..checks import InputError
 from .appearance_encoder import unread_weights
 from .pose_guider import PoseGuider
@@ -97,6 +97,7 @@ def _read_part(folder):
     weights = read_checkpoint(file, "Parts2Whole file", "Download it again.")
     if not isinstance(weights, dict) or not all(isinstance(key, str) and isinstance(weight, Tensor) for key, weight in weights.items()):
         raise InputError("Parts2Whole file", file, "holds something else than named weights", "Download it again.")
+    check_weights("Parts2Whole file", file, weights)
     return weights
 
 

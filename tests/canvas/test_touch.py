@@ -38,8 +38,9 @@ def length(page):
 def test_one_finger_poses_or_orbits_and_two_zoom(page, touch):
     graph = page.evaluate(GRAPH)
     x, y = editor_page.on_screen(page, "left_wrist")
-    touch((x + 6, y + 6, x + 46, y - 94))  # a finger does not hit a dot's middle
-    assert editor_page.on_screen(page, "left_wrist") == pytest.approx([x + 40, y - 100], abs=2)
+    right, up = (part * page.locator(".cp-stage:visible").bounding_box()["height"] for part in (0.06, 0.15))  # within the arm's reach
+    touch((x + 6, y + 6, x + 6 + right, y + 6 - up))  # a finger does not hit a dot's middle
+    assert editor_page.on_screen(page, "left_wrist") == pytest.approx([x + right, y - up], abs=2)
     edits = page.evaluate(editor_page.VALUE)
     assert {"left_shoulder", "left_elbow"} <= set(json.loads(edits)["joints"])
 
