@@ -78,8 +78,12 @@ def test_the_help_of_a_node_is_our_page(page, nodes2):
     comfy_page.set_up(page, nodes2=nodes2)
     page.evaluate("""() => { const node = LiteGraph.createNode('ContrappostoPreviewMotion'); node.pos = [600, 300]; app.graph.add(node);
                              app.canvas.select?.(node) ?? app.canvas.selectNode(node); app.canvas.setDirty(true, true); }""")
+    said = page.get_by_text("the arrow keys step, Space plays and pauses").first  # on our page and nowhere else
     page.get_by_test_id("info-button").click()
-    page.get_by_text("the arrow keys step, Space plays and pauses").first.wait_for()  # said on our page and nowhere else
+    page.wait_for_timeout(1500)
+    if not said.is_visible():  # the panel was still open from another test, and 0.3.76 closes it then
+        page.get_by_test_id("info-button").click()
+    said.wait_for()
     page.wait_for_timeout(300)
     page.screenshot(path=comfy_page.artefact(f"help-{'nodes2' if nodes2 else 'classic'}.png"))
 
