@@ -37,7 +37,7 @@ from .loop import LoopConfig, RunFolder, source_commit, train
 from .processes import open_processes
 from .validation_probes import VALIDATION_PROBES
 
-SAMPLING = {"sampler": "dpmpp_2m", "steps": 8, "guidance": 3.0, "sides": 1.0}
+SAMPLING = {"sampler": "dpmpp_2m", "steps": 8, "guidance": 2.0, "sides": 1.0}
 LICENCE = "Apache-2.0 (docs/model_cards/open_text_to_pose.md)"
 FEWEST_POSSIBLE = 0.2  # of a caption's poses; where fewer are within the limits (hugged knees), all are kept
 MIN_STD = 0.05  # components that hardly ever move would otherwise be blown up and dominate the loss

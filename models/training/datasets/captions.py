@@ -25,7 +25,7 @@ from .verbs import as_gerund, as_verb
 STANDING = ("stand", "stand_together", "stand_wide", "contrapposto")  # phrases for a lone gesture fit these stances
 # Of drawn captions; kinds that a data folder lacks are left out. Gestures have their own share: there are 134 stances, and people ask most
 # for what somebody who stands does with the arms. The set's long "combo" captions teach which side belongs to which limb.
-SHARES = {"natural": 0.17, "gesture": 0.08, "stance": 0.05, "combo": 0.20, "clip": 0.04, "described": 0.08, "action": 0.25, "sides": 0.13}
+SHARES = {"natural": 0.15, "gesture": 0.08, "stance": 0.04, "combo": 0.18, "clip": 0.04, "described": 0.08, "action": 0.28, "sides": 0.15}
 SCENE, SUBJECT, PREFIX, MIRROR, SENTENCE = 0.35, 0.6, 0.12, 0.5, 0.1  # chances of each change
 MAX_DESCRIBED = 40_000  # poses that are described; more only make drawing slower
 TWIN = 0.4  # of the captions come with a twin in another place
