@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from comfy_api.v0_0_2 import io
 
+from ..models.bodies.body import load_body_model
 from ..models.checks import InputError
 from ..models.render.camera import frame_figure
 from ..models.render.contact_sheet import draw_contact_sheet
@@ -70,13 +71,22 @@ class RankPoses(io.ComfyNode):
                     tooltip="What compares poses with the sentence: the bundled scorer, or a .safetensors file in "
                     "ComfyUI/models/pose_scorers. Unused with clip.",
                 ),
+                io.Boolean.Input(
+                    "balance",
+                    default=True,
+                    optional=True,
+                    label_on="poses that stand first",
+                    label_off="only the sentence counts",
+                    tooltip="Candidates that would fall over lose up to 0.08 of their score. Unused with clip.",
+                ),
             ],
             outputs=[
                 sockets.BodyPose.Output(display_name="body_pose", tooltip="The kept poses, best first."),
                 io.Float.Output(
                     display_name="scores",
                     is_output_list=True,
-                    tooltip="One cosine per kept pose, best first (-1 to 1). Compare them within one sentence only.",
+                    tooltip="One per kept pose, best first (-1 to 1): the cosine, less what is lost for balance. "
+                    "Compare them within one sentence only.",
                 ),
                 io.Image.Output(
                     display_name="contact_sheet",
@@ -94,13 +104,23 @@ class RankPoses(io.ComfyNode):
         return host.choice_fingerprint("pose_scorers", scorer)
 
     @classmethod
-    def execute(cls, body_pose, text, keep, clip=None, clip_vision=None, scorer=None):
+    def execute(
+        cls,
+        body_pose,
+        text,
+        keep,
+        clip=None,
+        clip_vision=None,
+        scorer=None,
+        balance=False,  # prompts written before this input was there keep their order; a new node has it on
+    ):
         if (clip is None) != (clip_vision is None):
             name, other = ("clip_vision", "clip") if clip_vision is None else ("clip", "clip_vision")
             raise InputError(name, None, f"is missing beside {other}", "Connect both for CLIP scores, or neither.")
         if clip is None:
             source = scorer and host.choice_to_source("pose_scorers", scorer)
-            order, scores = rank_poses(load_pose_scorer(source, host.compute_device()), text, body_pose)
+            body = load_body_model(device=host.compute_device()) if balance else None
+            order, scores = rank_poses(load_pose_scorer(source, host.compute_device()), text, body_pose, body)
         else:
             text_embeds, image_embeds = host.clip_embeddings(clip, clip_vision, check_prompt(text), gray_pictures(body_pose))
             order, scores = rank_by_clip(image_embeds, text_embeds)

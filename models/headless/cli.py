@@ -133,20 +133,20 @@ def run_pose(arguments, progress):
         pose, done = repair(pose, body)
         told["plausibility"] = str(done)
     if arguments.best is not None:
-        pose, told["scores"] = _best(pose, prompts, kept, arguments.scorer)
+        pose, told["scores"] = _best(pose, prompts, kept, arguments.scorer, body)
     pose = BodyPose.cat([set_hands(pose[row * kept : (row + 1) * kept], text=prompt) for row, prompt in enumerate(prompts)])
     save_poses(out, pose.to("cpu"), prompts, kept)
     return {"poses": str(out), "prompts": prompts, "count": kept, **told}
 
 
-def _best(pose, prompts, kept, scorer):
+def _best(pose, prompts, kept, scorer, body):
     """Returns the ``kept`` best rows of every prompt, best first, and their scores as lists."""
     import torch
 
     from ..assets.search import locate
     from ..text_to_pose.ranking import load_pose_scorer, rank_poses
 
-    order, scores = rank_poses(load_pose_scorer(locate("pose_scorers", scorer), pose.device), prompts, pose)
+    order, scores = rank_poses(load_pose_scorer(locate("pose_scorers", scorer), pose.device), prompts, pose, body)
     order = order[:, :kept]
     first = torch.arange(len(prompts), device=order.device)[:, None] * scores.shape[1]
     return pose[(first + order).flatten()], scores.gather(1, order).tolist()

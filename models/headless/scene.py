@@ -90,7 +90,7 @@ def text_to_scene(text, text_to_pose, body, avatar, scorer, background=None, siz
                         on_step=lambda i, n: report("pose", i, n))
     pose, _ = repair(pose, body)
     if len(pose) > count:
-        order, _ = rank_poses(scorer, text, pose)
+        order, _ = rank_poses(scorer, text, pose, body)
         pose = pose[order[0, :count].to(pose.device)]
     pose = set_hands(pose, text=text)
     # 3.4: the same pose on the body model and on the avatar

@@ -105,7 +105,7 @@ def motion_from_sentences(sentences, body, model, scorer, fps=30.0, seconds=0.8,
         raise InputError("--poses", "; ".join(sentences), "names fewer than two poses", "Separate at least two sentences by semicolons.")
     report = on_stage or (lambda stage, done, total: None)
     poses = sample_poses(model, list(sentences), count=CANDIDATES, seed=seed, body=body, on_step=lambda i, n: report("poses", i, n))
-    best = rank_poses(scorer, list(sentences), poses)[0][:, 0]
+    best = rank_poses(scorer, list(sentences), poses, body)[0][:, 0]
     first = torch.arange(len(sentences), device=best.device) * CANDIDATES
     motion = edit.between(poses[first + best], seconds, fps, hold=hold)
     return place_on_floor(body, motion)

@@ -17,6 +17,8 @@ from torch.nn import functional as F
 
 from ..assets.files import config_of, read_safetensors, write_safetensors
 from ..assets.registry import bundled
+from ..bodies.balance import off_balance
+from ..bodies.body import BodyModel, place_on_floor
 from ..bodies.posture import POINT_NAMES, measure_posture, remove_heading
 from ..checks import InputError, check_shape
 from ..rotations import rotmat_to_rot6d
@@ -26,6 +28,7 @@ from .text_encoder import MINILM, TextStates, load_minilm
 
 OPEN_POSE_SCORER = "open_pose_scorer.safetensors"
 FORMAT = "contrapposto pose scorer 1"
+FALL, FALL_MAX = 0.2, 0.4  # score lost per metre that a pose is off balance, and the metres after which nothing more is lost
 POSE_FEATURES = 22 * 6 + 3 * len(POINT_NAMES)
 
 
@@ -139,15 +142,17 @@ def save_pose_scorer(path, scorer: PoseScorer, about: dict):
     write_safetensors(path, tensors, {**about, "format": FORMAT, "network": asdict(scorer.config)})
 
 
-def rank_poses(scorer: PoseScorer, texts, poses: BodyPose) -> tuple[Tensor, Tensor]:
+def rank_poses(scorer: PoseScorer, texts, poses: BodyPose, body: BodyModel | None = None) -> tuple[Tensor, Tensor]:
     """Orders candidates by how well they fit their sentence.
 
     Args:
         texts: one sentence, or P sentences.
         poses: P * C rows, the C candidates of each sentence together, as ``sample_poses`` returns them.
+        body: on which it is seen whether a pose, put on the floor, would fall over; such poses lose a little. None: it does not matter.
 
     Returns:
-        (order (P, C) int64 candidate numbers, best first; scores (P, C) cosine of each candidate, in the order of ``poses``).
+        (order (P, C) int64 candidate numbers, best first; scores (P, C) of each candidate in the order of ``poses``: the cosine, less
+        what is lost for balance).
 
     Raises:
         InputError: a sentence cannot be used, or the rows cannot be shared out among the sentences.
@@ -157,7 +162,10 @@ def rank_poses(scorer: PoseScorer, texts, poses: BodyPose) -> tuple[Tensor, Tens
         raise InputError("poses", len(poses), f"cannot be shared out among {len(texts)} sentences",
                          "Give the same number of candidates for every sentence.")
     candidates = scorer.embed_poses(poses).unflatten(0, (len(texts), -1))
-    return _ordered((candidates @ scorer.embed_texts(texts)[..., None])[..., 0])
+    scores = (candidates @ scorer.embed_texts(texts)[..., None])[..., 0]
+    if body is not None:
+        scores = scores - FALL * off_balance(place_on_floor(body, poses), body).clamp(max=FALL_MAX).to(scores.device).view_as(scores)
+    return _ordered(scores)
 
 
 def rank_by_clip(image_embeds: Tensor, text_embeds: Tensor) -> tuple[Tensor, Tensor]:

@@ -259,7 +259,7 @@ def score_probes(system, judges, size):
     asked = [CaptionedPoses(probe.text, torch.empty(0, dtype=torch.int64)) for probe in probes]
     poses = system(asked, size.candidates, size.seed + 40_000).to("cpu")
     met = probe_table(probes, poses)
-    order, _ = rank_poses(judges.scorer, [probe.text for probe in probes], poses)
+    order, _ = rank_poses(judges.scorer, [probe.text for probe in probes], poses, judges.body)
     table = {"single": met.mean(1), "any": met.amax(1), "ranked": met.gather(1, order[:, :1])[:, 0]}
     families = {family: torch.tensor([probe.family == family for probe in probes]) for family in dict.fromkeys(p.family for p in probes)}
     summed = {name: values.mean().item() for name, values in table.items()}

@@ -3,10 +3,13 @@ import torch
 
 from contrapposto.models.assets.files import write_safetensors
 from contrapposto.models.assets.registry import manifest
+from contrapposto.models.bodies.body import load_body_model
 from contrapposto.models.bodies.joints import mirror_pose
 from contrapposto.models.checks import InputError
 from contrapposto.models.rotations import rotvec_to_rotmat
 from contrapposto.models.text_to_pose.ranking import (
+    FALL,
+    FALL_MAX,
     FORMAT,
     OPEN_POSE_SCORER,
     POSE_FEATURES,
@@ -115,3 +118,13 @@ def test_the_bundled_scorer_knows_left_from_right_and_sitting_from_raising():
     for text, best in (("a woman raises her right hand", 0), ("a woman raises her left hand", 1), ("an old man sits on a chair", 2)):
         assert rank_poses(scorer, text, candidates)[0][0, 0] == best, text
     assert manifest()[OPEN_POSE_SCORER]["bytes"] <= 5 << 20
+
+
+def test_of_two_that_fit_alike_the_one_that_stands_is_first(scorer):
+    upright, fallen = BodyPose.rest(1), BodyPose.rest(1)
+    fallen = BodyPose(rotvec_to_rotmat(torch.tensor([[0.7, 0.0, 0.0]])), fallen.body_pose)  # leans on its toes
+    candidates, body = BodyPose.cat([fallen, upright]), load_body_model()
+    scorer.embed_poses = lambda pose: torch.nn.functional.normalize(torch.ones(len(pose), 16), dim=-1)  # both fit alike
+    assert rank_poses(scorer, "a person", candidates)[0].tolist() == [[0, 1]]
+    order, scores = rank_poses(scorer, "a person", candidates, body)
+    assert order.tolist() == [[1, 0]] and 0 < scores[0, 1] - scores[0, 0] <= FALL * FALL_MAX + 1e-6
