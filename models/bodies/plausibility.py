@@ -40,7 +40,7 @@ _LIMBS = {"thigh": ("hip", "knee"), "shin": ("knee", "ankle"), "foot": ("ankle",
 for _side in ("left_", "right_"):
     for _name, (_from, _to) in _LIMBS.items():
         _PARTS[_side + _name] = ((_side + _from, _side + _to, 0.0), (_side + _from, _side + _to, 1.0), (_side + _from,))
-_PART_NAMES = tuple(_PARTS)
+PART_NAMES = tuple(_PARTS)
 # Pairs that should not overlap. Neighbours along the body always do, so they are not here. "own" and "other" refer to the sides.
 _PAIRS = {
     "hand": ("head", "chest", "belly", "pelvis", "own thigh", "own shin", "other thigh", "other shin", "other forearm", "other upper_arm"),
@@ -170,7 +170,7 @@ def _pair_table():
         for part, rivals in _PAIRS.items():
             for rival in rivals:
                 rival = rival.replace("own ", own).replace("other ", other)
-                pairs.add(tuple(sorted((_PART_NAMES.index(own + part), _PART_NAMES.index(rival)))))
+                pairs.add(tuple(sorted((PART_NAMES.index(own + part), PART_NAMES.index(rival)))))
     return sorted(pairs)
 
 

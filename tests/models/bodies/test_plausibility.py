@@ -80,12 +80,12 @@ def test_the_rest_pose_and_its_mirror_image_have_no_excess():
 def test_overlap_is_what_the_gap_leaves_of_the_radii():
     from contrapposto.models.bodies import plausibility
 
-    parts = len(plausibility._PART_NAMES)
+    parts = len(plausibility.PART_NAMES)
     ends = torch.zeros(1, parts, 2, 3)
     ends[0, :, :, 1] = 10.0 * torch.arange(parts)[:, None]  # all far apart
     ends[0, :, 1, 0] = 1.0
     radii = torch.full((parts,), 0.1)
     assert overlap(ends, radii).item() == 0
-    left, right = (plausibility._PART_NAMES.index(side + "shin") for side in ("left_", "right_"))
+    left, right = (plausibility.PART_NAMES.index(side + "shin") for side in ("left_", "right_"))
     ends[0, right] = ends[0, left] + torch.tensor([0.5, 0.15, 0.0])
     assert overlap(ends, radii).item() == pytest.approx(0.25, abs=1e-5)
