@@ -18,7 +18,7 @@ from .video_command import add_video
 DEMO_PROMPTS = (
     "a person doing a handstand",
     "a man sits cross-legged on the floor",
-    "a fan cheers with both arms up",
+    "a runner throws both arms up at the finish line",
     "a woman waves with her right hand",
     "a boxer throws a punch with the left fist",
     "a knight kneels on one knee",
