@@ -77,7 +77,7 @@ class RankPoses(io.ComfyNode):
                     optional=True,
                     label_on="poses that stand first",
                     label_off="only the sentence counts",
-                    tooltip="Candidates that would fall over lose up to 0.08 of their score. Unused with clip.",
+                    tooltip="Candidates that would fall over lose up to 0.12 of their score. Unused with clip.",
                 ),
             ],
             outputs=[

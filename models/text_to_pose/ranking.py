@@ -28,7 +28,7 @@ from .text_encoder import MINILM, TextStates, load_minilm
 
 OPEN_POSE_SCORER = "open_pose_scorer.safetensors"
 FORMAT = "contrapposto pose scorer 1"
-FALL, FALL_MAX = 0.2, 0.4  # score lost per metre that a pose is off balance, and the metres after which nothing more is lost
+FALL, FALL_MAX = 0.3, 0.4  # score lost per metre that a pose is off balance, and the metres after which nothing more is lost
 POSE_FEATURES = 22 * 6 + 3 * len(POINT_NAMES)
 
 
