@@ -9,6 +9,7 @@ from ..assets.files import atomic_write, check_file
 from ..checks import InputError
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff")
+MAX_PIXELS = 50_000_000  # a phone's largest photographs; a small file can claim far more
 
 
 def read_picture(path, name="picture") -> Tensor:
@@ -26,14 +27,21 @@ def read_picture(path, name="picture") -> Tensor:
 
     try:
         with Image.open(path) as opened:
+            if opened.width * opened.height > MAX_PIXELS:
+                raise InputError(name, path, f"has {opened.width} x {opened.height} pixels",
+                                 f"Make it smaller than {MAX_PIXELS // 10**6} million pixels.")
             image = ImageOps.exif_transpose(opened)
             if "A" in image.getbands() or "transparency" in image.info:
                 image = image.convert("RGBA")
-                image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
-            pixels = np.asarray(image.convert("RGB"))
+                paper = Image.new("RGB", image.size, "white")
+                paper.paste(image, mask=image.getchannel("A"))
+                image = paper
+            pixels = np.array(image.convert("RGB"))
+    except InputError:
+        raise
     except Exception as error:  # PIL raises many kinds for damaged files
         raise InputError(name, path, f"is not a readable picture ({error})", "Save it again as PNG or JPEG.") from None
-    return torch.from_numpy(pixels.copy()).float().div_(255)[None]
+    return torch.from_numpy(pixels).float().div_(255)[None]
 
 
 def write_png(path, rgb: Tensor, alpha: Tensor | None = None, metadata=None):

@@ -21,7 +21,7 @@ from ..avatars.retarget_rest import rest_alignment
 from ..avatars.rig import HANDS, PARENT_ROLE, Rig, build_rig
 from ..bodies.body import BodyModel, pose_body
 from ..bodies.joints import BODY_JOINTS, JOINT_NAMES, PARENTS
-from ..checks import InputError
+from ..checks import LARGEST, InputError
 from ..types import BodyPose
 from .anatomy import alignment_from_motion
 from .bvh import NAME, SkeletonMotion
@@ -65,7 +65,7 @@ def skeleton_to_pose(motion: SkeletonMotion, body: BodyModel, name="motion") -> 
         A = alignment_from_motion(rig, W, P, dict(zip(JOINT_NAMES, rest)))
     G = {role: W[:, node] @ A[role] for role, node in rig.humanoid.items()}
     pose = _to_pose(G, motion.fps)
-    pose, scale, rise = _place(pose, body, rig, P)
+    pose, scale, rise = _place(pose, body, rig, P, name)
     return pose, _report(motion, rig, rests, up_note, scale, rise, name)
 
 
@@ -169,12 +169,14 @@ def _to_pose(G, fps):
     return BodyPose(G["pelvis"].float(), body, hands=hands if moved else None, frame_index=torch.arange(len(body)), fps=fps)
 
 
-def _place(pose, body, rig, P):
+def _place(pose, body, rig, P, name):
     """Returns (pose, scale, rise): the hips follow the file's, scaled to the body's legs; the feet touch the floor."""
     posed = pose_body(body, pose.to(body.device))
     joints = dict(zip(JOINT_NAMES, posed.joints.cpu().double().unbind(1)))
     at = {role: P[:, node] for role, node in rig.humanoid.items()}
     scale = float(_leg_length(joints) / _leg_length(at))
+    if not 1 / LARGEST < scale < LARGEST:
+        raise InputError(NAME, name, f"has legs of {float(_leg_length(at)):.2g} units", "Export it again with the lengths of its bones.")
     middle = [(where["left_hip"] + where["right_hip"]) / 2 for where in (joints, at)]
     transl = scale * middle[1] - middle[0]
     pose, rise = stand_on_floor(replace(pose, transl=transl.float()).to(body.device), body)

@@ -19,7 +19,7 @@ from . import avatar_readers, body_readers, canary, motion_readers, other_reader
 from .readers import READERS
 
 SECONDS = 30  # of the processor, for one input of a few kilobytes
-GROWTH = 700 << 20  # bytes by which one input may raise the highest memory ever held
+GROWTH = 1200 << 20  # bytes by which one input may raise the highest memory ever held: a photograph of 50 million pixels needs 1 GB
 ROOM = 6 << 30  # bytes of address space beyond what the process has at its start
 
 

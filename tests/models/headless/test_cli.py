@@ -12,6 +12,7 @@ from contrapposto.models.bodies.body import load_body_model
 from contrapposto.models.bodies.hands import hand_rotmats
 from contrapposto.models.bodies.plausibility import implausibility, is_plausible
 from contrapposto.models.bodies.pose_file import load_poses
+from contrapposto.models.checks import InputError
 from contrapposto.models.headless.cli import main
 
 
@@ -189,3 +190,13 @@ def test_picture_round_trip(tmp_path):
     torch.testing.assert_close(read_picture(tmp_path / "a.png")[0], pixels)
     write_png(tmp_path / "b.png", pixels, torch.zeros(8, 9))
     assert float(read_picture(tmp_path / "b.png").min()) == 1.0  # clear pixels read as white
+
+
+def test_a_small_file_of_a_huge_picture_is_refused(tmp_path):
+    from PIL import Image
+
+    from contrapposto.models.headless.pictures import read_picture
+
+    Image.new("1", (10_000, 5_001)).save(tmp_path / "huge.png")
+    with pytest.raises(InputError, match="10000 x 5001 pixels"):
+        read_picture(tmp_path / "huge.png")
