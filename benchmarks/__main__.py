@@ -32,7 +32,7 @@ def table(rows):
     lines = ["| what | ours | reference | ratio | goal | met |", "|---|---|---|---|---|---|"]
     for row in rows:
         met = {True: "yes", False: "**no**", None: "-"}[row["met"]]
-        ratio = row["ratio"] if isinstance(row["ratio"], str) else f"{row['ratio']:.2f}"
+        ratio = row["ratio"] if isinstance(row["ratio"], str) else f"{row['ratio']:.2f}" if row["ratio"] >= 0.1 else f"{row['ratio']:.2g}"
         lines.append(f"| {row['name']} | {row['value']} | {row['reference']} | {ratio} | {row['goal']} | {met} |")
     return "\n".join(lines)
 
