@@ -164,7 +164,8 @@ def rank_poses(scorer: PoseScorer, texts, poses: BodyPose, body: BodyModel | Non
     candidates = scorer.embed_poses(poses).unflatten(0, (len(texts), -1))
     scores = (candidates @ scorer.embed_texts(texts)[..., None])[..., 0]
     if body is not None:
-        scores = scores - FALL * off_balance(place_on_floor(body, poses), body).clamp(max=FALL_MAX).to(scores.device).view_as(scores)
+        metres = off_balance(place_on_floor(body, poses.to(body.device)), body).to(scores.device).view_as(scores)
+        scores = scores - FALL * metres.clamp(max=FALL_MAX)
     return _ordered(scores)
 
 
