@@ -82,8 +82,8 @@ def _is_broken(pose, body):
 def hands_below_seat(pose: BodyPose, body: BodyModel) -> Tensor:
     """Metres (B, 4) by which hands and forearms of people who sit or lie reach below all that should carry them; 0 for all others."""
     joints = pose_body(body, pose.to(body.device)).joints
-    below = _below_seat(*capsules(body, joints))
-    pelvis = joints[:, 0, 1] - _seat(*capsules(body, joints))
+    shapes = capsules(body, joints)
+    below, pelvis = _below_seat(*shapes), joints[:, 0, 1] - _seat(*shapes)
     return below * ((pelvis < SEATED) & (below.amax(1) < CARRYING))[:, None]
 
 
