@@ -13,7 +13,7 @@ DEEDS = {
     b"read": lambda folder: (folder.parent / "secret.txt").read_text(),
     b"shell": lambda folder: os.system("true"),
     b"sing": lambda folder: canary.Payload().__reduce__()[0](),
-    b"memory": lambda folder: len(b"x" * (12 * judge.GROWTH)),
+    b"memory": lambda folder: len(b"x" * (judge.peak() + 4 * judge.GROWTH)),
     b"hang": lambda folder: [None for _ in iter(int, 1) if _],
     b"ok": lambda folder: None,
 }

@@ -1,6 +1,7 @@
 """Browser files are served whatever the pack's folder is called."""
 
 import asyncio
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -21,7 +22,8 @@ def answers(pack, *paths):
         async with TestClient(TestServer(app)) as client:
             return [(await client.get(path)).status for path in paths]
 
-    return asyncio.run(ask())
+    with ThreadPoolExecutor(1) as thread:  # tests in a browser leave their event loop in this one
+        return thread.submit(lambda: asyncio.run(ask())).result()
 
 
 @pytest.mark.parametrize("pack", ["ComfyUI Contrapposto", "contrapposto (2)", "姿勢", "a+b [x]"])

@@ -19,7 +19,7 @@ def scene_pose(**options):
 def test_the_best_ranked_candidate_is_kept():
     (model, body, _, scorer), kept = scene_pose(candidates=5)
     sampled, _ = repair(sample_poses(model, TEXT, count=5, seed=4, steps=4, body=body), body)
-    order, scores = rank_poses(scorer, TEXT, sampled)
+    order, scores = rank_poses(scorer, TEXT, sampled, body)
     assert len(kept) == 1 and scores[0, order[0, 0]] == scores.max()
     torch.testing.assert_close(kept.body_pose, sampled[order[0, :1]].body_pose)
 
