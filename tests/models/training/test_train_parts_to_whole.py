@@ -141,7 +141,7 @@ def fixed_loss(task, seeds=range(6)):
 
 
 def test_loss_falls_and_the_export_loads(pairs, tmp_path):
-    config = replace(CONFIG, loop=replace(CONFIG.loop, steps=40, batch=4, lr=5e-3))
+    config = replace(CONFIG, loop=replace(CONFIG.loop, steps=20, batch=4, lr=5e-3))
     trained = network()
     before = fixed_loss(PartsTask(pairs, tiny_model(), see, config, network()))
     path = train_parts_to_whole(pairs, tiny_model(), see, tmp_path, config, trained)
