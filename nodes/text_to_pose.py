@@ -231,7 +231,7 @@ def _control_inputs():
             "repair",
             default=True,
             optional=True,
-            tooltip="Turns limbs out of the body and joints back into their range where a pose is implausible. "
-            "Plausible poses and kept parts stay exactly as drawn.",
+            tooltip="Turns limbs out of the body, joints back into their range, and hands that reach below the seat up to the floor. "
+            "Other poses and kept parts stay exactly as drawn.",
         ),
     ]
