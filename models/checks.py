@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import math
 
+LARGEST = 1e9  # pixels, metres, radians: squares of larger numbers soon leave float32
+
 
 class InputError(ValueError):
     """Something the user gave cannot be used. The text names the input, its value, and what to do about it."""
@@ -68,9 +70,6 @@ def check_range(name, value, low, high, unit=""):
     if isinstance(value, bool) or not isinstance(value, (int, float)) or not low <= value <= high or value in (math.inf, -math.inf):
         raise InputError(name, value, f"is not {span}", f"Choose a value {span}.")
     return value
-
-
-LARGEST = 1e9  # pixels, metres, radians: squares of larger numbers soon leave float32
 
 
 def numbers_of(name, value, what, remedy):

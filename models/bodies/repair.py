@@ -80,7 +80,15 @@ def _is_broken(pose, body):
 
 
 def hands_below_seat(pose: BodyPose, body: BodyModel) -> Tensor:
-    """Metres (B, 4) by which hands and forearms of people who sit or lie reach below all that should carry them; 0 for all others."""
+    """How far the hands of people who sit or lie reach below all that should carry them.
+
+    Args:
+        pose: B rows, +Y up; where the floor is does not matter.
+        body: an SMPL-format body.
+
+    Returns:
+        (B, 4) metres: left and right forearm, left and right finger tips; 0 for people who neither sit nor lie.
+    """
     joints = pose_body(body, pose.to(body.device)).joints
     shapes = capsules(body, joints)
     below, pelvis = _below_seat(*shapes), joints[:, 0, 1] - _seat(*shapes)

@@ -25,7 +25,7 @@ def leaning(degrees):
 
 
 def test_standing_upright_and_lying_are_in_balance(body):
-    assert off_balance(place_on_floor(body, leaning([0.0, 90.0, 180.0])), body)[:2].tolist() == [0, 0]
+    assert off_balance(place_on_floor(body, leaning([0.0, 90.0])), body).tolist() == [0, 0]
 
 
 def test_who_leans_is_off_balance_by_the_sine_of_the_angle(body):
